@@ -1,0 +1,1 @@
+"""Who is asking? Users, workspaces, keys, the audit trail, and the error root."""

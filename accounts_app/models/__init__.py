@@ -1,0 +1,3 @@
+from accounts_app.models.users import User
+
+__all__ = ["User"]

@@ -1,0 +1,1 @@
+"""What may agents call, and what did they call?"""
