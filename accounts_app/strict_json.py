@@ -127,3 +127,8 @@ def _refuse_text(text: str, pointer: str) -> None:
     if "\x00" in text:
         detail = "NUL is not allowed in text."
         raise Invalid([FieldError(pointer, "invalid_value", detail)], detail)
+
+
+def canonical(value: Any) -> str:
+    """JSON text with sorted members and no spaces, for hashing and comparing."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -46,3 +46,10 @@ DATABASES = {
 }
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     DATABASES["default"]["OPTIONS"] = SQLITE_OPTIONS
+
+ASSENT_ENCRYPTION_KEYS = [
+    key.strip() for key in os.environ.get("ASSENT_ENCRYPTION_KEYS", "").split(",") if key.strip()
+]
+ASSENT_DOORBELL = "config.doorbell.ring"
+ASSENT_WAKE = "config.wake.notify"
+ASSENT_TEST_CLOCK = False

@@ -1,7 +1,18 @@
 """The product's settings, with throwaway secrets; DATABASE_URL chooses the database."""
 
 import os
+import tempfile
 
-os.environ.setdefault("SECRET_KEY", "only-for-tests")
+os.environ.setdefault("SECRET_KEY", "only-for-tests-and-long-enough-to-be-accepted-as-one")
+os.environ.setdefault("ASSENT_ENCRYPTION_KEYS", "Zm9yLXRlc3RzLW9ubHktMzItYnl0ZXMtbG9uZy4uLi4=")
+os.environ.setdefault("ASSENT_NUDGE", "off")
 
 from config.settings import *  # noqa: F403
+
+ASSENT_TEST_CLOCK = True
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):  # noqa: F405
+    # Threads see one another only in a file.
+    DATABASES["default"]["TEST"] = {  # noqa: F405
+        "NAME": os.path.join(tempfile.mkdtemp(prefix="assent-tests-"), "test.sqlite3")
+    }

@@ -1,3 +1,23 @@
+from accounts_app.models.agents import Agent
+from accounts_app.models.api_keys import ApiKey
+from accounts_app.models.audit import AuditEntry, AuditHead
+from accounts_app.models.base import WorkspaceModel, new_id
+from accounts_app.models.plumbing import ClockOffset, IdempotencyRecord, Wake
 from accounts_app.models.users import User
+from accounts_app.models.workspaces import Group, Membership, Workspace
 
-__all__ = ["User"]
+__all__ = [
+    "Agent",
+    "ApiKey",
+    "AuditEntry",
+    "AuditHead",
+    "ClockOffset",
+    "Group",
+    "IdempotencyRecord",
+    "Membership",
+    "User",
+    "Wake",
+    "Workspace",
+    "WorkspaceModel",
+    "new_id",
+]

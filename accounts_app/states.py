@@ -1,0 +1,90 @@
+"""Roles, scopes and what each of them may do, as data (the role table of the design)."""
+
+from django.db.models import TextChoices
+
+
+class Role(TextChoices):
+    """What a member of a workspace is there for."""
+
+    VIEWER = "viewer", "Viewer"
+    OPERATOR = "operator", "Operator"
+    GUARD_ANALYST = "guard_analyst", "Guard analyst"
+    INTEGRATION_ADMIN = "integration_admin", "Integration admin"
+    WORKSPACE_ADMIN = "workspace_admin", "Workspace admin"
+    AUDITOR = "auditor", "Auditor"
+
+
+class Scope(TextChoices):
+    """What an API key is good for; the contract's list."""
+
+    RUNS = "runs", "Runs: what an agent's runtime does"
+    READ = "read", "Read everything"
+    DECIDE = "decide", "Decide tasks"
+    ADMIN = "admin", "Administer integrations, operations, agents, rules, webhooks"
+
+
+class ActorType(TextChoices):
+    USER = "user", "Person"
+    API_KEY = "api_key", "API key"
+    SYSTEM = "system", "Assent"
+
+
+class Channel(TextChoices):
+    """The way in through which an act came."""
+
+    BACKOFFICE = "backoffice", "Back office"
+    API = "api", "API"
+    SYSTEM = "system", "System"
+
+
+class Permission(TextChoices):
+    """What a role in a workspace may do; pages and services ask for these, never for roles."""
+
+    SEE_ALL_TASKS = "see_all_tasks"
+    SEE_OWN_QUEUE = "see_own_queue"
+    SEE_SUMMARIES = "see_summaries"
+    SEE_ANOMALIES = "see_anomalies"
+    SEE_MASKED = "see_masked"
+    DECIDE_TASKS = "decide_tasks"
+    DECIDE_ANOMALIES = "decide_anomalies"
+    READ_CATALOGUE = "read_catalogue"
+    WRITE_CATALOGUE = "write_catalogue"
+    MANAGE_WORKSPACE = "manage_workspace"
+    READ_AUDIT = "read_audit"
+    EXPORT_AUDIT = "export_audit"
+
+
+PERMISSIONS: dict[Role, frozenset[Permission]] = {
+    Role.VIEWER: frozenset({Permission.SEE_SUMMARIES, Permission.READ_CATALOGUE}),
+    Role.OPERATOR: frozenset(
+        {Permission.SEE_OWN_QUEUE, Permission.DECIDE_TASKS, Permission.READ_CATALOGUE}
+    ),
+    Role.GUARD_ANALYST: frozenset(
+        {Permission.SEE_ANOMALIES, Permission.DECIDE_ANOMALIES, Permission.READ_CATALOGUE}
+    ),
+    Role.INTEGRATION_ADMIN: frozenset({Permission.READ_CATALOGUE, Permission.WRITE_CATALOGUE}),
+    Role.WORKSPACE_ADMIN: frozenset(
+        {
+            Permission.SEE_ALL_TASKS,
+            Permission.DECIDE_TASKS,
+            Permission.DECIDE_ANOMALIES,
+            Permission.READ_CATALOGUE,
+            Permission.WRITE_CATALOGUE,
+            Permission.MANAGE_WORKSPACE,
+            Permission.READ_AUDIT,
+        }
+    ),
+    Role.AUDITOR: frozenset(
+        {
+            Permission.SEE_MASKED,
+            Permission.READ_CATALOGUE,
+            Permission.READ_AUDIT,
+            Permission.EXPORT_AUDIT,
+        }
+    ),
+}
+
+
+def permissions_of(roles: frozenset[Role]) -> frozenset[Permission]:
+    """Everything that these roles may do together."""
+    return frozenset().union(*(PERMISSIONS[role] for role in roles))

@@ -1,0 +1,103 @@
+"""What every test can ask for: the database, the cast with its roles, the tests' clock."""
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+from django.db import connection
+
+from accounts_app import audit_triggers
+from accounts_app.models import Agent, ClockOffset, User, Workspace
+from accounts_app.scoping import Actor, system_actor
+from accounts_app.services.agents import put_agent
+from accounts_app.services.api_keys import create_api_key
+from accounts_app.services.members import create_member, create_workspace, member_actor
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: object) -> None:
+    """Tests that flush tables need the audit trail's triggers lifted; one test sets them."""
+    with django_db_blocker.unblock():
+        audit_triggers.remove(connection)
+
+
+@dataclass
+class Cast:
+    """The demo's people, in a fresh workspace and its neighbour."""
+
+    workspace: Workspace
+    other: Workspace
+    support: Agent
+    research: Agent
+
+    def actor(self, username: str) -> Actor:
+        return member_actor(User.objects.get(username=username))
+
+    def key(self, scopes: str = "runs,read", **options: object) -> str:
+        """The text of a new key of the workspace."""
+        workspace = options.pop("workspace", self.workspace)
+        name = options.pop("name", f"key {scopes} {sorted(options)} {ClockOffset.__name__}")
+        return create_api_key(
+            system_actor(workspace.pk),
+            name=f"{name}",
+            scopes=scopes.split(","),
+            **options,
+        )[1]
+
+
+PASSWORD = "correct-horse-battery"
+ROLES = {
+    "admin": "workspace_admin",
+    "ann": "operator",
+    "abe": "operator",
+    "bob": "viewer",
+    "gus": "guard_analyst",
+    "ida": "integration_admin",
+    "aud": "auditor",
+}
+
+
+def make_cast() -> Cast:
+    """Write the cast into the database of the running test."""
+    workspace = create_workspace(slug="demo", name="Demo")
+    other = create_workspace(slug="other", name="Other")
+    system = system_actor(workspace.pk)
+    for username, role in ROLES.items():
+        create_member(
+            system,
+            username=username,
+            roles=[role],
+            password=PASSWORD,
+            email=f"{username}@example.com",
+        )
+    create_member(system_actor(other.pk), username="cora", roles=["operator"], password=PASSWORD)
+    support, _ = put_agent(system, slug="support", name="Support", tasks_enabled=True)
+    research, _ = put_agent(system, slug="research", name="Research", tasks_enabled=True)
+    return Cast(workspace, other, support, research)
+
+
+@pytest.fixture
+def cast(db: None) -> Cast:
+    return make_cast()
+
+
+@pytest.fixture
+def shared_cast(transactional_db: None) -> Cast:
+    """The cast where several connections must see it."""
+    return make_cast()
+
+
+@pytest.fixture
+def move_clock() -> Iterator[Callable[[float], None]]:
+    """Move the database's clock forward by so many seconds, for all processes."""
+
+    def move(seconds: float) -> None:
+        row, _ = ClockOffset.objects.get_or_create(pk=1)
+        ClockOffset.objects.filter(pk=1).update(seconds=row.seconds + seconds)
+
+    yield move
+
+
+def utc(text: str) -> dt.datetime:
+    return dt.datetime.fromisoformat(text).replace(tzinfo=dt.UTC)
