@@ -34,7 +34,7 @@ def seal(plain: bytes, *, place: str) -> bytes:
     return _current().encrypt(place.encode() + b"\0" + plain)
 
 
-def unseal(token: bytes, *, place: str) -> bytes:
+def unseal(token: bytes | memoryview, *, place: str) -> bytes:
     """Decrypt with whichever key it was made.
 
     Raises:

@@ -1,0 +1,5 @@
+"""Wires the parts together."""
+
+from config.celery import app as celery_app
+
+__all__ = ["celery_app"]

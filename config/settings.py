@@ -1,55 +1,234 @@
-"""Settings by environment variables; without any, the embedded defaults on this machine."""
+"""Settings by environment variables; without any, the embedded defaults on this machine.
+
+Every variable is described in the README.
+"""
 
 import os
+import sys
 from pathlib import Path
+from typing import Any
 
 import dj_database_url
+import structlog
 from django.core.exceptions import ImproperlyConfigured
 
+from config.home import load_home_secrets
+
 BASE_DIR = Path(__file__).resolve().parent.parent
-DEBUG = os.environ.get("DEBUG", "0") == "1"
-SECRET_KEY = os.environ.get("SECRET_KEY", "")
-if not SECRET_KEY:
-    raise ImproperlyConfigured("Set SECRET_KEY to a long random text, and keep it secret.")
-ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]").split(",")
+
+
+def _env(name: str, default: str = "") -> str:
+    return os.environ.get(name) or default
+
+
+ASSENT_HOME = Path(_env("ASSENT_HOME", str(BASE_DIR / "var")))
+_home_secrets = load_home_secrets(ASSENT_HOME)
+
+DEBUG = _env("DEBUG", "0") == "1"
+SECRET_KEY = _env("SECRET_KEY", _home_secrets.get("SECRET_KEY", ""))
+if len(SECRET_KEY) < 32:
+    raise ImproperlyConfigured(
+        "Set SECRET_KEY to a random text of at least 32 characters, and keep it secret;"
+        " `make up` makes one for an embedded installation."
+    )
+ASSENT_ENCRYPTION_KEYS = [
+    key.strip()
+    for key in _env(
+        "ASSENT_ENCRYPTION_KEYS", _home_secrets.get("ASSENT_ENCRYPTION_KEYS", "")
+    ).split(",")
+    if key.strip()
+]
+if not ASSENT_ENCRYPTION_KEYS:
+    raise ImproperlyConfigured(
+        "Set ASSENT_ENCRYPTION_KEYS to one or more Fernet keys (44 characters, URL-safe base64),"
+        " newest first, separated by commas."
+    )
+ALLOWED_HOSTS = _env("ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]").split(",")
+CSRF_TRUSTED_ORIGINS = [origin for origin in _env("CSRF_TRUSTED_ORIGINS").split(",") if origin]
 
 INSTALLED_APPS = [
-    "accounts_app",
+    "config.apps.ConfigAppConfig",
+    "tasks_app.apps.TasksAppConfig",
+    "guard_app.apps.GuardAppConfig",
+    "integrations_app.apps.IntegrationsAppConfig",
+    "accounts_app.apps.AccountsAppConfig",
+    "unfold.apps.BasicAppConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
+    "django.contrib.humanize",
+    "django.contrib.staticfiles",
+    "django_htmx",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_celery_beat",
 ]
-MIDDLEWARE: list[str] = [
+MIDDLEWARE = [
+    "config.middleware.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
 ]
+ROOT_URLCONF = "config.urls"
+APPEND_SLASH = False
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+WSGI_APPLICATION = None
 AUTH_USER_MODEL = "accounts_app.User"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "/accounts/login/"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "/accounts/login/"
 USE_TZ = True
 TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en"
+USE_I18N = True
 
-ASSENT_HOME = Path(os.environ.get("ASSENT_HOME", BASE_DIR / "var"))
 # IMMEDIATE and WAL together: with either alone, contested transactions fail with "locked".
 # FULL, because a mark that is lost at power loss would let a call be sent twice.
 SQLITE_OPTIONS = {
     "transaction_mode": "IMMEDIATE",
     "timeout": 20,
-    "init_command": "PRAGMA journal_mode=WAL;PRAGMA synchronous=FULL;",
+    "init_command": (
+        "PRAGMA journal_mode=WAL;PRAGMA synchronous=FULL;PRAGMA foreign_keys=ON;"
+        "PRAGMA busy_timeout=20000;"
+    ),
 }
-DATABASES = {
+DATABASES: dict[str, Any] = {
     "default": dj_database_url.parse(
-        os.environ.get("DATABASE_URL", f"sqlite:///{ASSENT_HOME}/assent.sqlite3")
+        _env("DATABASE_URL", f"sqlite:///{ASSENT_HOME}/assent.sqlite3"), conn_max_age=60
     )
 }
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     DATABASES["default"]["OPTIONS"] = SQLITE_OPTIONS
+    DATABASES["default"]["CONN_MAX_AGE"] = None
+else:
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+    DATABASES["default"]["OPTIONS"] = {
+        "connect_timeout": 5,
+        "options": "-c lock_timeout=10s -c statement_timeout=30s"
+        " -c idle_in_transaction_session_timeout=60s",
+    }
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
-ASSENT_ENCRYPTION_KEYS = [
-    key.strip() for key in os.environ.get("ASSENT_ENCRYPTION_KEYS", "").split(",") if key.strip()
-]
+STATIC_URL = "/static/"
+STATIC_ROOT = ASSENT_HOME / "static"
+STATICFILES_DIRS = [BASE_DIR / "templates" / "static"]
+WHITENOISE_USE_FINDERS = True  # no collecting needed
+WHITENOISE_AUTOREFRESH = False
+
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 500
+SESSION_COOKIE_AGE = 8 * 3600
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_HTTPONLY = True
+_https = _env("ASSENT_HTTPS", "0") == "1"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = _https
+SECURE_HSTS_SECONDS = 31_536_000 if _https else 0
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _https else None
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts_app.api.authentication.KeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "DEFAULT_PARSER_CLASSES": ["accounts_app.api.parsers.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_THROTTLE_CLASSES": ["accounts_app.api.throttling.KeyThrottle"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "accounts_app.api.negotiation.AlwaysJSON",
+    "DEFAULT_SCHEMA_CLASS": "config.openapi.ContractSchema",
+    "EXCEPTION_HANDLER": "config.problems.handle",
+    "UNAUTHENTICATED_USER": None,
+    "COERCE_DECIMAL_TO_STRING": False,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Assent",
+    "DESCRIPTION": "People decide what AI agents may do.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "AUTHENTICATION_WHITELIST": [],
+    "APPEND_COMPONENTS": {"securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
+    "SECURITY": [{"key": []}],
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_PERMISSIONS": [],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "POSTPROCESSING_HOOKS": ["config.openapi.add_service"],
+}
+
+ASSENT_URL = _env("ASSENT_URL").rstrip("/")
 ASSENT_DOORBELL = "config.doorbell.ring"
 ASSENT_WAKE = "config.wake.notify"
+ASSENT_LISTEN_URL = _env("ASSENT_LISTEN_URL")
+ASSENT_METRICS_TOKEN = _env("ASSENT_METRICS_TOKEN")
 ASSENT_TEST_CLOCK = False
+ASSENT_TEST_FAULTS = False
+try:
+    ASSENT_THROTTLE_PER_MINUTE = int(_env("ASSENT_THROTTLE_PER_MINUTE", "1200"))
+except ValueError as _error:
+    raise ImproperlyConfigured("Set ASSENT_THROTTLE_PER_MINUTE to a whole number.") from _error
+
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(),
+    ],
+    wrapper_class=structlog.make_filtering_bound_logger(20),
+    logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+    cache_logger_on_first_use=True,
+)
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "json": {
+            "()": "structlog.stdlib.ProcessorFormatter",
+            "foreign_pre_chain": [
+                structlog.contextvars.merge_contextvars,
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+            ],
+            "processors": [
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                structlog.processors.JSONRenderer(),
+            ],
+        }
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "root": {"handlers": ["console"], "level": _env("LOG_LEVEL", "WARNING")},
+}

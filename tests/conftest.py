@@ -13,6 +13,8 @@ from accounts_app.scoping import Actor, system_actor
 from accounts_app.services.agents import put_agent
 from accounts_app.services.api_keys import create_api_key
 from accounts_app.services.members import create_member, create_workspace, member_actor
+from tests.api_client import Answer, Api
+from tests.harness.receiver import Receiver
 
 
 @pytest.fixture(scope="session")
@@ -89,15 +91,116 @@ def shared_cast(transactional_db: None) -> Cast:
 
 
 @pytest.fixture
-def move_clock() -> Iterator[Callable[[float], None]]:
+def move_clock() -> Callable[[float], None]:
     """Move the database's clock forward by so many seconds, for all processes."""
 
     def move(seconds: float) -> None:
         row, _ = ClockOffset.objects.get_or_create(pk=1)
         ClockOffset.objects.filter(pk=1).update(seconds=row.seconds + seconds)
 
-    yield move
+    return move
 
 
 def utc(text: str) -> dt.datetime:
     return dt.datetime.fromisoformat(text).replace(tzinfo=dt.UTC)
+
+
+@dataclass
+class World:
+    """A workspace with a payments service at the receiver, and keys for each side."""
+
+    cast: Cast
+    agent: Api
+    decider: Api
+    admin: Api
+    receiver: Receiver
+
+    def run(self, **members: object) -> str:
+        """Open a session and a run of the support agent; the run's id."""
+        opened = self.agent.post("sessions", {"agent": "support", **members}).ok(201)
+        return str(self.agent.post("runs", {"session": opened["id"]}).ok(201)["id"])
+
+    def refund(self, amount: float, run: str | None = None, **members: object) -> Answer:
+        """Ask for a refund."""
+        body = {
+            "run": run or self.run(),
+            "operation": "payments.refund",
+            "arguments": {"charge": "ch_1", "amount": amount},
+            **members,
+        }
+        return self.agent.post("tool-calls", body)
+
+    def operation(self, slug: str = "refund", **members: object) -> Answer:
+        """Bring an operation of the payments service to this state."""
+        body = {**OPERATIONS[slug], **members}
+        return self.admin.put(f"integrations/payments/operations/{slug}", body)
+
+
+OPERATIONS: dict[str, dict[str, object]] = {
+    "refund": {
+        "name": "Refund a charge",
+        "method": "POST",
+        "path": "/ok/refunds",
+        "effect": "once",
+        "parameters": {
+            "type": "object",
+            "required": ["charge", "amount"],
+            "additionalProperties": False,
+            "properties": {"charge": {"type": "string"}, "amount": {"type": "number"}},
+        },
+        "requires_approval": True,
+        "approval": {"when": "args.amount > 100"},
+    },
+    "charge_lookup": {
+        "name": "Look up a charge",
+        "method": "GET",
+        "path": "/ok/charges/{charge}",
+        "effect": "read",
+        "parameters": {"type": "object", "properties": {"charge": {"type": "string"}}},
+    },
+    "send_receipt": {
+        "name": "Send a receipt",
+        "method": "POST",
+        "path": "/ok/receipts",
+        "effect": "idempotent",
+    },
+}
+TOKEN = "sk-very-secret-token-0123456789"
+
+
+def make_world(cast: Cast, receiver: Receiver) -> World:
+    """Write the payments service and the keys into the database of the running test."""
+    world = World(
+        cast,
+        agent=Api(cast.key("runs,read", name="agent")),
+        decider=Api(cast.key("decide,read", name="decider")),
+        admin=Api(cast.key("admin,read", name="admin")),
+        receiver=receiver,
+    )
+    body = {
+        "name": "Payments",
+        "kind": "http",
+        "base_url": receiver.url,
+        "auth": {"type": "bearer", "token": TOKEN},
+        "allow_private_network": True,
+    }
+    world.admin.put("integrations/payments", body).ok(201)
+    for slug in OPERATIONS:
+        world.operation(slug).ok(201)
+    return world
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as running:
+        yield running
+
+
+@pytest.fixture
+def world(cast: Cast, receiver: Receiver) -> World:
+    return make_world(cast, receiver)
+
+
+@pytest.fixture
+def shared_world(shared_cast: Cast, receiver: Receiver) -> World:
+    return make_world(shared_cast, receiver)

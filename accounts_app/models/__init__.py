@@ -1,8 +1,8 @@
 from accounts_app.models.agents import Agent
 from accounts_app.models.api_keys import ApiKey
 from accounts_app.models.audit import AuditEntry, AuditHead
-from accounts_app.models.base import WorkspaceModel, new_id
-from accounts_app.models.plumbing import ClockOffset, IdempotencyRecord, Wake
+from accounts_app.models.base import JSONTextField, WorkspaceModel, new_id
+from accounts_app.models.plumbing import ClockOffset, Heartbeat, IdempotencyRecord, Wake
 from accounts_app.models.users import User
 from accounts_app.models.workspaces import Group, Membership, Workspace
 
@@ -13,7 +13,9 @@ __all__ = [
     "AuditHead",
     "ClockOffset",
     "Group",
+    "Heartbeat",
     "IdempotencyRecord",
+    "JSONTextField",
     "Membership",
     "User",
     "Wake",

@@ -1,4 +1,5 @@
-from typing import ClassVar
+import json
+from typing import Any, ClassVar
 
 from django.db import models
 
@@ -46,6 +47,12 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.sequence}: {self.verb}"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The entry's data, parsed."""
+        facts: dict[str, Any] = json.loads(self.data)
+        return facts
 
 
 class AuditHead(models.Model):

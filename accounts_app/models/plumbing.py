@@ -48,3 +48,13 @@ class ClockOffset(models.Model):
 
     def __str__(self) -> str:
         return f"{self.seconds} s"
+
+
+class Heartbeat(models.Model):
+    """When something that must keep going was last seen, for `/readyz`."""
+
+    name = models.CharField(max_length=40, primary_key=True)
+    at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.at}"

@@ -1,0 +1,65 @@
+from typing import Any
+
+from django.http import HttpResponse
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts_app.api.fields import Flag, StrictSerializer, Text
+from accounts_app.api.paging import page_of
+from accounts_app.api.views import READERS, ApiView, utc_text
+from accounts_app.models import Agent
+from accounts_app.services.agents import get_agent, put_agent
+from accounts_app.states import Scope
+
+
+class AgentBody(StrictSerializer):
+    name = Text(max_length=120)
+    tasks_enabled = Flag()
+    description = Text(required=False, allow_blank=True, max_length=20_000)
+    enabled = Flag(required=False)
+
+
+class AgentShown(AgentBody):
+    slug = Text()
+    created_at = Text()
+
+
+def show_agent(agent: Agent) -> dict[str, Any]:
+    """An agent as the API writes it."""
+    return {
+        "slug": agent.slug,
+        "name": agent.name,
+        "tasks_enabled": agent.tasks_enabled,
+        "description": agent.description,
+        "enabled": agent.enabled,
+        "created_at": utc_text(agent.created_at),
+    }
+
+
+class AgentListView(ApiView):
+    """The agents of the workspace."""
+
+    serializer_class = AgentShown
+
+    def get(self, request: Request) -> HttpResponse:
+        self.actor.require_scope(*READERS, Scope.ADMIN)
+        self.refuse_unknown({"cursor", "limit"})
+        return Response(page_of(request, Agent.objects.visible_to(self.actor), show_agent))
+
+
+class AgentView(ApiView):
+    """One agent, by its slug."""
+
+    serializer_class = AgentShown
+
+    def get(self, request: Request, slug: str) -> HttpResponse:
+        agent = get_agent(self.actor, slug)
+        self.actor.require_scope(*READERS, Scope.ADMIN)
+        return Response(show_agent(agent))
+
+    def put(self, request: Request, slug: str) -> HttpResponse:
+        data = self.parsed()
+        self.actor.require_scope(Scope.ADMIN)
+        body = self.body(AgentBody, data)
+        agent, created = put_agent(self.actor, slug=slug, **body)
+        return Response(show_agent(agent), status=201 if created else 200)

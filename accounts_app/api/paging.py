@@ -1,0 +1,115 @@
+"""Keyset paging: stable while rows arrive, and never a count (the contract's “lists”)."""
+
+import base64
+import binascii
+import datetime as dt
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.db.models import Model, Q, QuerySet
+from rest_framework.request import Request
+
+from accounts_app.errors import FieldError, Invalid
+
+M = TypeVar("M", bound=Model)
+DEFAULT_LIMIT, MAX_LIMIT = 20, 100
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A column to sort by, made unique by the primary key.
+
+    Args:
+        column: the name of a date-time column or annotation that is never null.
+        descending: newest first.
+    """
+
+    column: str
+    descending: bool
+
+    def fields(self, *, backwards: bool) -> list[str]:
+        sign = "-" if self.descending != backwards else ""
+        return [f"{sign}{self.column}", f"{sign}pk"]
+
+
+NEWEST_FIRST = Order("created_at", descending=True)
+
+
+def page_of(
+    request: Request,
+    rows: QuerySet[M],
+    show: Callable[[M], dict[str, Any]],
+    order: Order = NEWEST_FIRST,
+) -> dict[str, Any]:
+    """One page of a list.
+
+    Args:
+        request: whose `cursor` and `limit` are read.
+        rows: the visible, filtered rows.
+        show: turns a row into its representation.
+        order: the order of the list.
+
+    Raises:
+        Invalid: a limit outside 1 to 100, or a cursor that is none of ours.
+    """
+    limit = _limit(request.query_params.get("limit"))
+    cursor = request.query_params.get("cursor")
+    backwards, position = _decode(cursor, order) if cursor is not None else (False, None)
+    if position is not None:
+        forward = "lt" if order.descending != backwards else "gt"
+        moment, key = position
+        rows = rows.filter(
+            Q(**{f"{order.column}__{forward}": moment})
+            | Q(**{order.column: moment, f"pk__{forward}": key})
+        )
+    found = list(rows.order_by(*order.fields(backwards=backwards))[: limit + 1])
+    more, found = len(found) > limit, found[:limit]
+    if backwards:
+        found.reverse()
+    has_next = more if not backwards else True
+    has_previous = more if backwards else position is not None
+    return {
+        "results": [show(row) for row in found],
+        "next": _link(request, found[-1:], order, False) if has_next else None,
+        "previous": _link(request, found[:1], order, True) if has_previous else None,
+    }
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return DEFAULT_LIMIT
+    if text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= MAX_LIMIT:
+        return int(text)
+    raise Invalid([FieldError("limit", "invalid_value", f"Must be from 1 to {MAX_LIMIT}.")])
+
+
+def _link(request: Request, edge: Sequence[Model], order: Order, backwards: bool) -> str | None:
+    if not edge:
+        return None
+    params = request.query_params.copy()
+    params["cursor"] = _encode(edge[0], order, backwards)
+    return request.build_absolute_uri(f"{request.path}?{params.urlencode()}")
+
+
+def _encode(row: Model, order: Order, backwards: bool) -> str:
+    moment: dt.datetime = getattr(row, order.column)
+    parts = [order.column, int(order.descending), int(backwards), moment.isoformat(), str(row.pk)]
+    return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
+
+
+def _decode(text: str, order: Order) -> tuple[bool, tuple[dt.datetime, UUID]]:
+    try:
+        parts = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        column, descending, backwards, moment, key = parts
+        if (column, bool(descending)) != (order.column, order.descending):
+            raise ValueError("another ordering")
+        position = dt.datetime.fromisoformat(moment), UUID(key)
+        if position[0].tzinfo is None:
+            raise ValueError("no time zone")
+    except (ValueError, TypeError, AttributeError, binascii.Error, RecursionError) as error:
+        detail = "Use the `next` or `previous` of an answer as it is."
+        raise Invalid([FieldError("cursor", "invalid_value", detail)]) from error
+    return bool(backwards), position

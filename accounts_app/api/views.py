@@ -1,0 +1,192 @@
+"""The base of all endpoints: credential, strict body, visible rows, replays, waiting."""
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django.db.models import Model, QuerySet
+from django.http import HttpResponse
+from django_filters import FilterSet
+from rest_framework.generics import GenericAPIView
+from rest_framework.response import Response
+
+from accounts_app.api.fields import StrictSerializer, parse_id, read_body
+from accounts_app.errors import FieldError, Forbidden, Invalid, NotFound
+from accounts_app.links import page_path
+from accounts_app.models import Agent
+from accounts_app.scoping import Actor
+from accounts_app.services.idempotency import once
+from accounts_app.states import Scope
+
+M = TypeVar("M", bound=Model)
+READERS = (Scope.READ, Scope.RUNS, Scope.DECIDE)
+MAX_WAIT = 60
+LIST_PARAMETERS = frozenset({"cursor", "limit"})
+
+
+class ApiView(GenericAPIView[Any]):
+    """An endpoint of the contract."""
+
+    queryset = Agent.objects.none()
+
+    @property
+    def actor(self) -> Actor:
+        actor: Any = self.request.user
+        if not isinstance(actor, Actor):
+            raise TypeError("An endpoint without a credential has no actor.")
+        return actor
+
+    def parsed(self) -> Any:
+        """The body as JSON; reading it comes before every other check."""
+        # Read as bytes first, so that a replay can be compared with them.
+        _ = self.request._request.body
+        return self.request.data if self.request._request.body else None
+
+    def body(self, serializer: type[StrictSerializer], data: Any) -> dict[str, Any]:
+        return read_body(serializer, data)
+
+    def link(self, kind: str, identity: object) -> str:
+        """The absolute address of an object's page in the back office."""
+        path = page_path(kind, identity)
+        base: str = settings.ASSENT_URL
+        return f"{base}{path}" if base else self.request.build_absolute_uri(path)
+
+    def get_visible(self, rows: QuerySet[M], text: str) -> M:
+        """One row by the id in the path.
+
+        Raises:
+            NotFound: no such id, or not visible to this actor; both read the same.
+        """
+        identity = parse_id(text)
+        row = None if identity is None else rows.filter(pk=identity).first()
+        if row is None:
+            raise NotFound("Not found.")
+        return row
+
+    def refer(self, rows: QuerySet[M], identity: object, field: str) -> M:
+        """One row by an id in the body.
+
+        Raises:
+            Invalid: `not_found` on that field.
+        """
+        row = rows.filter(pk=identity).first()
+        if row is None:
+            raise Invalid([FieldError(field, "not_found", "There is no such object.")])
+        return row
+
+    def refer_agent(self, slug: str, field: str = "agent") -> Agent:
+        """The agent that a body names.
+
+        Raises:
+            Invalid: `not_found` on that field.
+            Forbidden: `wrong_agent`, the key is bound to another one.
+        """
+        agent = Agent.objects.in_workspace(self.actor.workspace_id).filter(slug=slug).first()
+        if agent is None:
+            raise Invalid([FieldError(field, "not_found", f"There is no agent {slug!r}.")])
+        if self.actor.agent_id not in (None, agent.pk):
+            raise Forbidden("This key is bound to another agent.", code="wrong_agent")
+        return agent
+
+    def answer(self, act: Callable[[], tuple[int, dict[str, Any]]]) -> HttpResponse:
+        """Act, or replay the first answer of this Idempotency-Key.
+
+        Args:
+            act: does it, and returns the status and the body.
+        """
+        key = self.request.headers.get("Idempotency-Key")
+        if key is None:
+            status, body = act()
+            return Response(body, status=status)
+        statuses: list[int] = []
+
+        def act_as_text() -> str:
+            status, body = act()
+            statuses.append(status)
+            return json.dumps(body, ensure_ascii=False)
+
+        done = once(
+            self.actor.workspace_id,
+            path=self.request.path,
+            key=key,
+            body=self.request._request.body,
+            act=act_as_text,
+        )
+        response = Response(json.loads(done.text), status=200 if done.replayed else statuses[0])
+        if done.replayed:
+            response["Idempotent-Replayed"] = "true"
+        return response
+
+    def waited(self, body: dict[str, Any], *, terminal: bool) -> HttpResponse:
+        """Answer a GET that may wait: the layer in front holds what is marked as pending.
+
+        Raises:
+            Invalid: `wait` is no number from 0 to 60.
+        """
+        seconds = read_wait(self.request.query_params.get("wait"))
+        self.refuse_unknown({"wait"})
+        response = Response(body)
+        if seconds > 0 and not terminal:
+            response["X-Assent-Pending"] = "1"
+        return response
+
+    def refuse_unknown(self, known: set[str]) -> None:
+        """Refuse query parameters that this address does not have.
+
+        Raises:
+            Invalid: `unknown_filter`.
+        """
+        for name in self.request.query_params:
+            if name not in known:
+                offered = ", ".join(sorted(known)) or "none"
+                raise Invalid([FieldError(name, "unknown_filter", f"Known: {offered}.")])
+
+    def filtered(self, filters: type[FilterSet], rows: QuerySet[M], *more: str) -> QuerySet[M]:
+        """Apply the filters of the address.
+
+        Args:
+            filters: what can be filtered by.
+            rows: the visible rows.
+            more: further parameters that the caller reads itself.
+
+        Raises:
+            Invalid: `unknown_filter`, or a value that the filter does not know.
+        """
+        form = filters(data=self.request.query_params, queryset=rows)
+        self.refuse_unknown({*form.filters, *LIST_PARAMETERS, *more})
+        if not form.is_valid():
+            raise Invalid(
+                [
+                    FieldError(name, "invalid_value", " ".join(map(str, messages)))
+                    for name, messages in form.errors.items()
+                ]
+            )
+        found: QuerySet[M] = form.qs
+        return found
+
+
+def read_wait(text: str | None) -> float:
+    """How long a GET may be held, in seconds.
+
+    Raises:
+        Invalid: no number from 0 to 60.
+    """
+    if text is None:
+        return 0
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds <= MAX_WAIT or not text.isascii() or "_" in text:
+        raise Invalid([FieldError("wait", "invalid_value", f"Must be from 0 to {MAX_WAIT}.")])
+    return seconds
+
+
+def utc_text(moment: Any) -> str | None:
+    """A time as the contract writes it: ISO 8601 in UTC with `Z`."""
+    if moment is None:
+        return None
+    text: str = moment.isoformat(timespec="microseconds")
+    return text.replace("+00:00", "Z")

@@ -1,0 +1,41 @@
+"""How a status moves: only by a conditional update whose row count is looked at."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from django.db.models import Model, QuerySet
+
+M = TypeVar("M", bound=Model)
+Moves = Mapping[str, frozenset[str]]
+
+
+def sources(moves: Moves, target: str) -> list[str]:
+    """The statuses from which `target` may be reached."""
+    found = [source for source, targets in moves.items() if target in targets]
+    if not found:
+        raise ValueError(f"No move leads to {target!r}.")
+    return found
+
+
+def advance(
+    rows: QuerySet[M], moves: Moves, target: str, *, source: str = "", **values: Any
+) -> int:
+    """Move the rows that may be moved; nobody else assigns a status.
+
+    Args:
+        rows: which rows, usually one by its id.
+        moves: the table of allowed moves.
+        target: the new status.
+        source: only from this status; any allowed one when left out.
+        values: further columns, written by the same statement.
+
+    Returns:
+        How many rows moved; 0 says that somebody was faster.
+
+    Raises:
+        ValueError: the table has no such move.
+    """
+    allowed = sources(moves, target)
+    if source and source not in allowed:
+        raise ValueError(f"{source!r} may not become {target!r}.")
+    return rows.filter(status__in=[source] if source else allowed).update(status=target, **values)

@@ -1,0 +1,45 @@
+"""The router of the HTTP contract: exactly these addresses, without trailing slashes."""
+
+from django.urls import URLPattern, URLResolver, path, re_path
+from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
+
+from accounts_app.api import agents
+from config.problems import api_not_found
+from integrations_app.api import catalogue, sessions
+from tasks_app.api import calls, runs, tasks
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("agents", agents.AgentListView.as_view()),
+    path("agents/<slug:slug>", agents.AgentView.as_view()),
+    path("sessions", sessions.SessionsView.as_view()),
+    path("sessions/<str:pk>", sessions.SessionView.as_view()),
+    path("sessions/<str:pk>/end", sessions.SessionEndView.as_view()),
+    path("sessions/<str:pk>/terminate", sessions.SessionTerminateView.as_view()),
+    path("integrations", catalogue.IntegrationsView.as_view()),
+    path("integrations/<slug:slug>", catalogue.IntegrationView.as_view()),
+    path(
+        "integrations/<slug:integration>/operations/<slug:slug>",
+        catalogue.OperationView.as_view(),
+    ),
+    path("operations", catalogue.OperationsView.as_view()),
+    path("runs", runs.RunsView.as_view()),
+    path("runs/<str:pk>", runs.RunView.as_view()),
+    path("runs/<str:pk>/complete", runs.RunCompleteView.as_view()),
+    path("runs/<str:pk>/fail", runs.RunFailView.as_view()),
+    path("runs/<str:pk>/terminate", runs.RunTerminateView.as_view()),
+    path("tool-calls", calls.CallsView.as_view()),
+    path("tool-calls/<str:pk>", calls.CallView.as_view()),
+    path("tool-calls/<str:pk>/cancel", calls.CallCancelView.as_view()),
+    path("tool-calls/<str:pk>/result", calls.CallResultView.as_view()),
+    path("tasks", tasks.TasksView.as_view()),
+    path("tasks/<str:pk>", tasks.TaskView.as_view()),
+    path("tasks/<str:pk>/result", tasks.TaskResultView.as_view()),
+    path("tasks/<str:pk>/complete", tasks.TaskCompleteView.as_view()),
+    path("tasks/<str:pk>/approve", tasks.TaskApproveView.as_view()),
+    path("tasks/<str:pk>/reject", tasks.TaskRejectView.as_view()),
+    path("tasks/<str:pk>/cancel", tasks.TaskCancelView.as_view()),
+    path("tasks/<str:pk>/events", tasks.TaskEventsView.as_view()),
+    path("schema/", SpectacularJSONAPIView.as_view(), name="schema"),
+    path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    re_path(r"^.*$", api_not_found),
+]

@@ -1,0 +1,32 @@
+"""Checks of settings that would break a promise; each says what to set."""
+
+from typing import Any
+
+from cryptography.fernet import Fernet
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, register
+
+
+@register()
+def check_settings(app_configs: Any, **_: Any) -> list[CheckMessage]:
+    """Refuse settings with which the product would start and not keep its promises."""
+    found: list[CheckMessage] = []
+    for position, key in enumerate(settings.ASSENT_ENCRYPTION_KEYS, start=1):
+        try:
+            Fernet(key)
+        except ValueError:
+            text = f"Key {position} of ASSENT_ENCRYPTION_KEYS is no Fernet key."
+            hint = "A Fernet key is 32 random bytes in URL-safe base64, 44 characters."
+            found.append(Error(text, hint=hint, id="assent.E001"))
+    database = settings.DATABASES["default"]
+    if database["ENGINE"].endswith("sqlite3"):
+        options = database.get("OPTIONS", {})
+        if options.get("transaction_mode") != "IMMEDIATE" or "WAL" not in str(options):
+            text = "SQLite needs transaction_mode IMMEDIATE and WAL."
+            found.append(Error(text, hint="Use the settings as they come.", id="assent.E002"))
+    if not settings.USE_TZ or settings.TIME_ZONE != "UTC":
+        found.append(Error("Times are kept in UTC.", hint="Set USE_TZ, UTC.", id="assent.E003"))
+    if settings.DATABASES["default"].get("ATOMIC_REQUESTS"):
+        text = "ATOMIC_REQUESTS would hold a transaction while a call is sent."
+        found.append(Error(text, hint="Leave it off.", id="assent.E004"))
+    return found

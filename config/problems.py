@@ -1,0 +1,111 @@
+"""Refusals as problem documents (RFC 9457): the one place that knows statuses."""
+
+import logging
+from typing import Any
+
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.db import OperationalError
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from rest_framework import exceptions
+from rest_framework.response import Response
+
+from accounts_app import errors
+
+logger = logging.getLogger(__name__)
+
+CONTENT_TYPE = "application/problem+json"
+STATUSES: dict[type[errors.DomainError], int] = {
+    errors.ParseError: 400,
+    errors.NotAuthenticated: 401,
+    errors.Forbidden: 403,
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.Invalid: 422,
+    errors.PreconditionRequired: 428,
+}
+
+
+def status_of(error: errors.DomainError) -> int:
+    """The HTTP status that a refusal becomes."""
+    for kind, status in STATUSES.items():
+        if isinstance(error, kind):
+            return status
+    return 400
+
+
+def document(status: int, code: str, title: str, detail: str, **more: Any) -> dict[str, Any]:
+    """The members of a problem document."""
+    return {
+        "type": f"urn:assent:problem:{code}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        **more,
+    }
+
+
+def of_domain(error: errors.DomainError) -> dict[str, Any]:
+    """A refusal of ours as a document."""
+    more: dict[str, Any] = dict(error.facts)
+    if isinstance(error, errors.Invalid):
+        more["errors"] = [
+            {"field": item.field, "code": item.code, "detail": item.detail} for item in error.errors
+        ]
+    return document(status_of(error), error.code, error.title, error.detail, **more)
+
+
+def of_framework(error: Exception) -> dict[str, Any] | None:
+    """A refusal by Django or DRF as a document; None for what is none."""
+    if isinstance(error, exceptions.MethodNotAllowed):
+        return document(405, "method_not_allowed", "Method not allowed", str(error.detail))
+    if isinstance(error, exceptions.UnsupportedMediaType):
+        text = "Send JSON as application/json."
+        return document(415, "unsupported_media_type", "Unsupported media type", text)
+    if isinstance(error, exceptions.Throttled):
+        return document(429, "throttled", "Too many requests", str(error.detail))
+    if isinstance(error, RequestDataTooBig):
+        text = "A body is at most 1 MiB."
+        return document(413, "body_too_large", "The body is too large", text)
+    if isinstance(error, (Http404, exceptions.NotFound)):
+        return document(404, "not_found", "Not found", "Not found.")
+    if isinstance(error, (PermissionDenied, exceptions.PermissionDenied)):
+        return document(403, "forbidden", "Not permitted", "Not permitted.")
+    if isinstance(error, exceptions.NotAcceptable):
+        return document(406, "not_acceptable", "Not acceptable", "Answers are JSON.")
+    if isinstance(error, exceptions.ParseError):
+        return document(400, "parse_error", "Not acceptable JSON", str(error.detail))
+    if isinstance(error, OperationalError):
+        logger.warning("The database refused a request: %s", error)
+        text = "The database is busy or away; ask again."
+        return document(503, "unavailable", "Unavailable", text)
+    return None
+
+
+def handle(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
+    """DRF's exception handler."""
+    if isinstance(error, errors.DomainError):
+        body = of_domain(error)
+    else:
+        found = of_framework(error)
+        if found is None:
+            return None
+        body = found
+    response = Response(body, status=body["status"], content_type=CONTENT_TYPE)
+    if body["status"] == 401:
+        response["WWW-Authenticate"] = 'Bearer realm="assent"'
+    if body["status"] == 503:
+        response["Retry-After"] = "1"
+    if isinstance(error, exceptions.Throttled):
+        response["Retry-After"] = str(int(getattr(error, "wait", None) or 1))
+    return response
+
+
+def as_response(body: dict[str, Any]) -> JsonResponse:
+    """A problem document outside of DRF."""
+    return JsonResponse(body, status=body["status"], content_type=CONTENT_TYPE)
+
+
+def api_not_found(request: HttpRequest, *_: Any, **__: Any) -> HttpResponse:
+    """What an address under `/api/` that does not exist answers."""
+    return as_response(document(404, "not_found", "Not found", "Not found."))

@@ -1,0 +1,80 @@
+"""Where an act in this part must move rows of a higher one, it calls a hook, in its transaction.
+
+The higher app fills the hooks in its `AppConfig.ready()`. A hook that nobody filled does
+nothing, because then there are no such rows.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+from uuid import UUID
+
+from accounts_app.scoping import Actor
+from accounts_app.services.unit import Unit
+from integrations_app.models import Operation, ToolCall
+from integrations_app.states import EndReason
+
+
+@dataclass(frozen=True, slots=True)
+class RunsEnded:
+    """Runs that end together, in one transaction; their rows are locked."""
+
+    run_ids: Sequence[UUID]
+    reason: EndReason
+    comment: str
+
+
+class OnRunsEnded(Protocol):
+    def __call__(self, unit: Unit, actor: Actor, ended: RunsEnded) -> None: ...
+
+
+class OnOperationChanged(Protocol):
+    def __call__(
+        self, unit: Unit, actor: Actor, operation: Operation, changed: Sequence[str]
+    ) -> None: ...
+
+
+class OnCall(Protocol):
+    def __call__(self, unit: Unit, actor: Actor, call: ToolCall) -> None: ...
+
+
+def _no_run_ended(unit: Unit, actor: Actor, ended: RunsEnded) -> None:
+    return None
+
+
+def _no_operation_changed(
+    unit: Unit, actor: Actor, operation: Operation, changed: Sequence[str]
+) -> None:
+    return None
+
+
+def _no_call(unit: Unit, actor: Actor, call: ToolCall) -> None:
+    return None
+
+
+def _no_tasks(run_id: UUID) -> bool:
+    return False
+
+
+@dataclass(slots=True)
+class Hooks:
+    """What the higher parts do along.
+
+    Attributes:
+        runs_ended: drop the runs' pending tasks.
+        operation_changed: refresh or drop the tasks that wait on calls of the operation; an
+            empty `changed` says that it was disabled.
+        call_changed: the request is no longer what was recorded; the call is still claimed or
+            queued, and must be routed anew.
+        call_unknown: nobody can say whether the call happened; ask a person.
+        has_open_tasks: whether a blocking task of the run is pending.
+    """
+
+    runs_ended: OnRunsEnded = field(default=_no_run_ended)
+    operation_changed: OnOperationChanged = field(default=_no_operation_changed)
+    call_changed: OnCall = field(default=_no_call)
+    call_unknown: OnCall = field(default=_no_call)
+    has_open_tasks: Callable[[UUID], bool] = field(default=_no_tasks)
+
+
+hooks = Hooks()

@@ -1,0 +1,201 @@
+"""Runs, calls and tasks as the API writes them."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.db.models import Prefetch, QuerySet
+
+from accounts_app.api.views import utc_text
+from accounts_app.models import AuditEntry
+from integrations_app.models import Run, ToolCall
+from integrations_app.services.freezing import full_arguments
+from integrations_app.states import CALL_OPEN, RUN_OPEN
+from tasks_app.models import UserTask
+from tasks_app.states import DASHBOARD_ONLY, Kind, TaskStatus
+
+Link = Callable[[str, object], str]
+
+
+def runs_to_show(rows: QuerySet[Run]) -> QuerySet[Run]:
+    """Rows with everything that `show_run` reads."""
+    tasks = UserTask.objects.pending().exclude(kind=Kind.ANOMALY_ALERT).order_by("pk")
+    calls = ToolCall.objects.filter(status__in=CALL_OPEN).order_by("pk")
+    return rows.select_related("agent").prefetch_related(
+        Prefetch("tasks", queryset=tasks.only("pk", "run_id"), to_attr="open_tasks"),
+        Prefetch("tool_calls", queryset=calls.only("pk", "run_id"), to_attr="open_calls"),
+    )
+
+
+def show_run(run: Any, link: Link) -> dict[str, Any]:
+    """A run that came through `runs_to_show`."""
+    is_open = run.status in RUN_OPEN
+    return {
+        "id": str(run.pk),
+        "session": str(run.session_id),
+        "agent": run.agent.slug,
+        "parent_run": str(run.parent_id) if run.parent_id else None,
+        "key": run.key,
+        "title": run.title,
+        "status": run.status,
+        "metadata": run.metadata,
+        "waiting_on": {
+            "tasks": [str(task.pk) for task in run.open_tasks] if is_open else [],
+            "tool_calls": [str(call.pk) for call in run.open_calls] if is_open else [],
+        },
+        "output": run.output,
+        "error": run.error,
+        "created_at": utc_text(run.created_at),
+        "ended_at": utc_text(run.ended_at),
+        "url": link("run", run.pk),
+    }
+
+
+def calls_to_show(rows: QuerySet[ToolCall]) -> QuerySet[ToolCall]:
+    """Rows with everything that `show_call` reads."""
+    newest = UserTask.objects.order_by("-created_at", "-pk").only("pk", "tool_call_id")
+    return rows.select_related("operation__integration").prefetch_related(
+        Prefetch("tasks", queryset=newest, to_attr="newest_tasks")
+    )
+
+
+def show_call(call: Any, link: Link, *, in_list: bool) -> dict[str, Any]:
+    """A call that came through `calls_to_show`.
+
+    Args:
+        call: the call.
+        link: makes the address of its page.
+        in_list: sensitive arguments are masked in lists.
+    """
+    masked = in_list or not call.operation.sensitive
+    return {
+        "id": str(call.pk),
+        "run": str(call.run_id),
+        "operation": call.operation.reference,
+        "operation_version": call.operation_version,
+        "arguments": call.arguments if masked else full_arguments(call),
+        "arguments_digest": call.arguments_digest,
+        "status": call.status,
+        "task": str(call.newest_tasks[0].pk) if call.newest_tasks else None,
+        "incident": None,
+        "result": call.result,
+        "error": call.error,
+        "attempts": call.attempts,
+        "key": call.key,
+        "reason": call.reason,
+        "created_at": utc_text(call.created_at),
+        "decided_at": utc_text(call.decided_at),
+        "started_at": utc_text(call.started_at),
+        "finished_at": utc_text(call.finished_at),
+        "url": link("tool_call", call.pk),
+    }
+
+
+def tasks_to_show(rows: QuerySet[UserTask]) -> QuerySet[UserTask]:
+    """Rows with everything that `show_task` reads."""
+    return rows.select_related(
+        "agent", "session", "tool_call__operation__integration", "claimed_by"
+    )
+
+
+def show_task(task: UserTask, link: Link) -> dict[str, Any]:
+    """A task that came through `tasks_to_show`; sensitive arguments are masked."""
+    return {
+        "id": str(task.pk),
+        "key": task.key,
+        "kind": task.kind,
+        "status": task.status,
+        "title": task.title,
+        "description": task.description,
+        "agent": task.agent.slug,
+        "session": str(task.session_id),
+        "run": str(task.run_id),
+        "tool_call": str(task.tool_call_id) if task.tool_call_id else None,
+        "incident": None,
+        "participant": task.participant or None,
+        "actions": task.actions,
+        "options": task.options,
+        "input": task.input,
+        "initial_work": task.initial_work,
+        "draft": task.draft,
+        "revision": task.revision,
+        "metadata": task.metadata,
+        "due_at": utc_text(task.due_at),
+        "on_timeout": task.on_timeout,
+        "survive_parent_close": task.survive_parent_close,
+        "quorum": None,
+        "votes": [],
+        "reviewers": None,
+        "claimed_by": task.claimed_by.get_username() if task.claimed_by else None,
+        "claim_expires_at": utc_text(task.claim_expires_at),
+        "api_completable": task.kind not in DASHBOARD_ONLY,
+        "stale": task.stale,
+        "outcome": show_outcome(task),
+        "created_at": utc_text(task.created_at),
+        "updated_at": utc_text(task.updated_at),
+        "completed_at": utc_text(task.completed_at),
+        "url": link("task", task.pk),
+    }
+
+
+def show_outcome(task: UserTask) -> dict[str, Any] | None:
+    """The member `outcome`; null while the task is pending."""
+    if task.status == TaskStatus.PENDING:
+        return None
+    return {
+        "action": task.action,
+        "value": task.value,
+        "comment": task.comment,
+        "completed": acted_on(task),
+        "timed_out": task.timed_out,
+        "cancelled_reason": task.cancelled_reason or None,
+        "decided_by": task.decided_by,
+        "decided_at": utc_text(task.completed_at),
+        "channel": task.channel,
+        "summary": summary_of(task),
+    }
+
+
+def acted_on(task: UserTask) -> bool:
+    """Whether a person or an integrator decided."""
+    return task.status == TaskStatus.COMPLETED and not task.timed_out
+
+
+def summary_of(task: UserTask) -> str:
+    """The outcome in one line, for lists and notifications."""
+    if task.status == TaskStatus.CANCELLED:
+        return f"Cancelled: {task.get_cancelled_reason_display().lower()}"
+    if task.timed_out:
+        return f"Timed out, {task.action} by default" if task.action else "Timed out"
+    labels = {action["name"]: action["label"] for action in task.actions}
+    name = (task.decided_by or {}).get("name", "somebody")
+    return f"{labels.get(task.action, task.action)} by {name}"
+
+
+def show_result(task: UserTask) -> dict[str, Any]:
+    """The answer of `GET tasks/{id}/result`."""
+    return {
+        "task": str(task.pk),
+        "key": task.key,
+        "status": task.status,
+        "completed": acted_on(task),
+        "timed_out": task.timed_out,
+        "performed_action": task.action,
+        "value": task.value,
+        "comment": None if task.timed_out else task.comment,
+        "initial_work": task.initial_work,
+        "final_work": None if task.status == TaskStatus.PENDING else task.draft,
+        "metadata": task.metadata,
+        "completed_at": utc_text(task.completed_at),
+        "completed_by": task.decided_by if task.status == TaskStatus.COMPLETED else None,
+    }
+
+
+def show_event(entry: AuditEntry) -> dict[str, Any]:
+    """One entry of a task's audit trail."""
+    return {
+        "id": str(entry.pk),
+        "type": entry.verb,
+        "at": utc_text(entry.at),
+        "actor": {"type": entry.actor_type, "id": entry.actor_id, "name": entry.actor_name},
+        "data": entry.facts,
+    }

@@ -1,0 +1,23 @@
+"""Background jobs: hints to look at rows, harmless however often they come."""
+
+from typing import Any
+from uuid import UUID
+
+from celery import Task, shared_task
+
+from integrations_app.services import execution
+from tasks_app.services import sweeping
+
+
+@shared_task(name="tasks_app.execute_call", bind=True, ignore_result=True)
+def execute_call(self: Task[Any, Any], call_id: str) -> None:
+    """Execute one queued call, and come back for its next attempt."""
+    done = execution.execute(UUID(call_id))
+    if done.retry_in is not None:
+        self.apply_async(args=(call_id,), countdown=done.retry_in, retry=False)
+
+
+@shared_task(name="tasks_app.sweep", ignore_result=True)
+def sweep() -> None:
+    """Do what is due, and ask workers once more for calls that wait."""
+    sweeping.sweep(execute_here=False)

@@ -1,0 +1,3 @@
+from tasks_app.models.tasks import Decision, UserTask
+
+__all__ = ["Decision", "UserTask"]

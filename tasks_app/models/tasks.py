@@ -1,0 +1,111 @@
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+
+from accounts_app.models import Agent, JSONTextField, User, WorkspaceModel
+from accounts_app.states import Channel
+from integrations_app.models import Run, Session, ToolCall
+from tasks_app.scoping import TaskQuerySet
+from tasks_app.states import About, CancelReason, Kind, TaskStatus
+
+
+class UserTask(WorkspaceModel):
+    """The human step: never created, edited or deleted by hand."""
+
+    agent = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="tasks")
+    session = models.ForeignKey(Session, on_delete=models.PROTECT, related_name="tasks")
+    run = models.ForeignKey(Run, on_delete=models.PROTECT, related_name="tasks")
+    tool_call = models.ForeignKey(
+        ToolCall, on_delete=models.PROTECT, null=True, related_name="tasks"
+    )
+    about = models.CharField(max_length=10, choices=About, default=About.NOTHING)
+    key = models.CharField(max_length=255, null=True)  # noqa: DJ001 - null is no key
+    body_digest = models.CharField(max_length=64, editable=False)
+
+    kind = models.CharField(max_length=20, choices=Kind)
+    status = models.CharField(
+        max_length=10, choices=TaskStatus, default=TaskStatus.PENDING, editable=False
+    )
+    title = models.CharField(max_length=200)
+    description = models.TextField(blank=True)
+    participant = models.CharField(max_length=254, blank=True)
+    actions = JSONTextField(default=list)
+    options = JSONTextField(default=list)
+    input = JSONTextField(null=True)
+    initial_work = JSONTextField(null=True)
+    draft = JSONTextField(null=True)
+    revision = models.PositiveIntegerField(default=1)
+    digest = models.CharField(max_length=80, blank=True, help_text="Of the call's request.")
+    why = JSONTextField(default=list)
+    stale = JSONTextField(null=True)
+    metadata = JSONTextField(default=dict)
+    allow_self_review = models.BooleanField(default=False)
+    survive_parent_close = models.BooleanField(default=False)
+
+    due_at = models.DateTimeField(null=True)
+    timeout_seconds = models.FloatField(null=True)
+    on_timeout = JSONTextField(default="return")
+
+    claimed_by = models.ForeignKey(
+        User, on_delete=models.SET_NULL, null=True, related_name="claimed_tasks"
+    )
+    claim_expires_at = models.DateTimeField(null=True)
+
+    action = models.CharField(max_length=120, null=True)  # noqa: DJ001 - null is no action
+    value = JSONTextField(null=True)
+    comment = models.TextField(null=True)  # noqa: DJ001 - null is no comment
+    timed_out = models.BooleanField(default=False)
+    cancelled_reason = models.CharField(max_length=20, choices=CancelReason, blank=True)
+    decided_by = JSONTextField(null=True)
+    channel = models.CharField(max_length=10, choices=Channel, blank=True)
+    completed_at = models.DateTimeField(null=True)
+    updated_at = models.DateTimeField()
+
+    objects = TaskQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "task"
+        ordering = ("-created_at", "-id")
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["workspace", "agent", "key"],
+                condition=Q(key__isnull=False),
+                name="task_key_once",
+            ),
+            models.UniqueConstraint(
+                fields=["tool_call"],
+                condition=Q(status="pending", tool_call__isnull=False),
+                name="task_one_pending_for_a_call",
+            ),
+            models.CheckConstraint(condition=Q(status__in=TaskStatus.values), name="task_status"),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["workspace", "status", "-created_at", "-id"], name="task_list"),
+            models.Index(fields=["due_at"], condition=Q(status="pending"), name="task_due"),
+            models.Index(fields=["run"], condition=Q(status="pending"), name="task_open_in_run"),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class Decision(WorkspaceModel):
+    """The one terminal act on a task; there is never a second."""
+
+    task = models.OneToOneField(UserTask, on_delete=models.PROTECT, related_name="decision")
+    act = models.CharField(
+        max_length=10,
+        choices=[("decided", "Decided"), ("timed_out", "Timed out"), ("cancelled", "Cancelled")],
+    )
+    action = models.CharField(max_length=120, null=True)  # noqa: DJ001 - null is no action
+    revision = models.PositiveIntegerField()
+    digest = models.CharField(max_length=80, blank=True)
+    decided_by = JSONTextField(null=True)
+    channel = models.CharField(max_length=10, choices=Channel)
+
+    class Meta:
+        ordering = ("-created_at",)
+
+    def __str__(self) -> str:
+        return f"{self.task}: {self.action or self.act}"

@@ -1,0 +1,99 @@
+"""The moves of a call that several acts share."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db.models import QuerySet
+
+from accounts_app.errors import FieldError, Invalid
+from accounts_app.moves import advance
+from accounts_app.scoping import Actor
+from accounts_app.services.audit import register_verbs
+from accounts_app.services.unit import Unit
+from integrations_app.models import Operation, ToolCall
+from integrations_app.schemas import validate
+from integrations_app.services.sessions import (
+    announce_finish,
+)
+from integrations_app.states import (
+    CALL_MOVES,
+    CallStatus,
+    IntegrationKind,
+)
+
+register_verbs(
+    {
+        "call.received": "asked for the call",
+        "call.queued": "the call may run",
+        "call.blocked": "the guard blocked the call",
+        "call.rejected": "the call was rejected",
+        "call.timed_out": "nobody decided on the call in time",
+        "call.settled": "said whether the call happened",
+    }
+)
+EXECUTE = "tasks_app.execute_call"
+
+
+def check_arguments(operation: Operation, arguments: Mapping[str, Any]) -> None:
+    """Refuse arguments that do not fit the operation's schema.
+
+    Raises:
+        Invalid: with a JSON pointer for each fault.
+    """
+    errors = validate(operation.parameters, dict(arguments))
+    if errors:
+        raise Invalid([FieldError(f"arguments{e.field}", e.code, e.detail) for e in errors])
+
+
+def row_of(call: ToolCall) -> QuerySet[ToolCall]:
+    """The call as rows, for a conditional update."""
+    return ToolCall.objects.filter(pk=call.pk)
+
+
+def let_run(unit: Unit, actor: Actor, call: ToolCall) -> bool:
+    """Queue an allowed call, or hand it to the agent; returns whether it moved."""
+    target = ("tool_call", call.pk, call.operation.reference)
+    if call.operation.integration.kind == IntegrationKind.CLIENT:
+        # The agent runs it from here on, so that it may have happened: it counts as sent.
+        moved = advance(
+            row_of(call),
+            CALL_MOVES,
+            CallStatus.EXECUTING,
+            started_at=unit.now,
+            sent_at=unit.now,
+            attempts=1,
+        )
+    else:
+        moved = advance(
+            row_of(call),
+            CALL_MOVES,
+            CallStatus.QUEUED,
+            queued_at=unit.now,
+            not_before=None,
+            lease_until=None,
+            sent_at=None,
+            finished_at=None,
+            error=None,
+        )
+        unit.ring(EXECUTE, call.pk)
+    if moved:
+        unit.audit(actor, "call.queued", target, {"digest": call.request_digest})
+        unit.wake(call.pk, call.run_id)
+    return bool(moved)
+
+
+def stop(
+    unit: Unit, actor: Actor, call: ToolCall, status: CallStatus, code: str, detail: str
+) -> None:
+    """End a call that will not run."""
+    moved = advance(
+        row_of(call),
+        CALL_MOVES,
+        status,
+        finished_at=unit.now,
+        error={"code": code, "detail": detail},
+    )
+    if moved:
+        target = ("tool_call", call.pk, call.operation.reference)
+        unit.audit(actor, f"call.{status.value}", target, {"detail": detail})
+        announce_finish(unit, call, status)

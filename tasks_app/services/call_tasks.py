@@ -1,0 +1,265 @@
+"""Tasks about a call: asked, decided on, and kept true when the operation changes."""
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from accounts_app.clock import DbNow
+from accounts_app.errors import Conflict, DomainError
+from accounts_app.moves import advance
+from accounts_app.scoping import Actor
+from accounts_app.services.unit import Unit, unit_of_work
+from integrations_app.models import Clearance, Operation, ToolCall
+from integrations_app.policies import read_policy
+from integrations_app.services.approval import Need, approval_need
+from integrations_app.services.freezing import freeze, full_arguments
+from integrations_app.services.locks import lock_run, lock_runs
+from integrations_app.services.sessions import (
+    announce_finish,
+    cancel_unsent,
+    settle_run,
+)
+from integrations_app.states import (
+    CALL_MOVES,
+    CALL_WAITS_FOR_PERSON,
+    CallStatus,
+)
+from tasks_app.models import Decision, UserTask
+from tasks_app.services.call_moves import check_arguments, let_run, row_of, stop
+from tasks_app.services.closing import cancel, refuse_closed, subject_of
+from tasks_app.services.creating import announce_new
+from tasks_app.states import About, CancelReason, Kind, OutcomeAction
+
+
+def open_approval(
+    unit: Unit, actor: Actor, call: ToolCall, *, stale: Sequence[str] = ()
+) -> UserTask:
+    """Ask a person whether the call may run.
+
+    Args:
+        unit: the transaction; it holds the run's lock.
+        actor: whose act led here.
+        call: with the request as it would be sent now.
+        stale: what has changed since an earlier approval, if that is why.
+    """
+    policy = read_policy(call.operation.approval)
+    integration = call.operation.integration
+    return _ask(
+        unit,
+        actor,
+        call,
+        about=About.CALL,
+        title=f"{integration.name}: {call.operation.name}"[:200],
+        actions=[action.as_json() for action in policy.actions],
+        why=call.why,
+        timeout_seconds=policy.timeout_seconds,
+        on_timeout=policy.on_timeout,
+        allow_self_review=policy.allow_self_review,
+        stale={"changed": list(stale)} if stale else None,
+    )
+
+
+def open_outcome_question(unit: Unit, actor: Actor, call: ToolCall) -> None:
+    """Ask a person whether an `unknown` call has happened (promise 5)."""
+    actions = [
+        {"name": action.value, "label": action.label, "comment_required": False, "style": style}
+        for action, style in zip(OutcomeAction, ("primary", "default", "danger"), strict=True)
+    ]
+    rule = "It was sent, and no whole answer came."
+    _ask(
+        unit,
+        actor,
+        call,
+        about=About.OUTCOME,
+        title=f"Did it happen? {call.operation.integration.name}: {call.operation.name}"[:200],
+        actions=actions,
+        why=[{"rule": rule, "outcome": "unknown", "facts": []}],
+    )
+
+
+def _ask(unit: Unit, actor: Actor, call: ToolCall, **columns: Any) -> UserTask:
+    seconds = columns.get("timeout_seconds")
+    session = call.run.session
+    task = UserTask.objects.create(
+        workspace_id=call.workspace_id,
+        created_at=unit.now,
+        updated_at=unit.now,
+        agent=call.agent,
+        session=session,
+        run=call.run,
+        tool_call=call,
+        kind=Kind.APPROVAL,
+        description=call.reason,
+        participant=session.participant,
+        digest=call.request_digest,
+        due_at=None if seconds is None else unit.now + dt.timedelta(seconds=seconds),
+        **columns,
+    )
+    announce_new(unit, actor, task)
+    unit.wake(call.pk)
+    return task
+
+
+def apply_decision(
+    unit: Unit, actor: Actor, task: UserTask, *, action: str, effect: str, detail: str
+) -> None:
+    """Move the call as its task was decided.
+
+    Args:
+        unit: the transaction in which the task was completed.
+        actor: who decided.
+        task: the completed task.
+        action: the name of the chosen action.
+        effect: `proceed` or `stop`, for a task about whether the call runs.
+        detail: what the agent is told when it does not.
+    """
+    if task.tool_call is None:
+        return
+    call = task.tool_call
+    if task.about == About.OUTCOME:
+        _settle_outcome(unit, actor, task, call, OutcomeAction(action))
+    elif effect == "proceed":
+        _clear(unit, task, call)
+        row_of(call).update(decided_at=DbNow())
+        let_run(unit, actor, call)
+    else:
+        row_of(call).update(decided_at=DbNow())
+        stop(unit, actor, call, CallStatus.REJECTED, "rejected", detail)
+
+
+def _clear(unit: Unit, task: UserTask, call: ToolCall) -> None:
+    decision = Decision.objects.get(task=task)
+    Clearance.objects.create(
+        workspace_id=call.workspace_id,
+        created_at=unit.now,
+        call=call,
+        digest=task.digest,
+        decision_id=decision.pk,
+    )
+
+
+def _settle_outcome(
+    unit: Unit, actor: Actor, task: UserTask, call: ToolCall, action: OutcomeAction
+) -> None:
+    unit.audit(
+        actor,
+        "call.settled",
+        ("tool_call", call.pk, call.operation.reference),
+        {"action": action.value},
+    )
+    if action == OutcomeAction.SEND_AGAIN:
+        _clear(unit, task, call)
+        let_run(unit, actor, call)
+        return
+    happened = action == OutcomeAction.IT_HAPPENED
+    status = CallStatus.SUCCEEDED if happened else CallStatus.FAILED
+    error = None if happened else {"code": "did_not_happen", "detail": "A person said so."}
+    if advance(row_of(call), CALL_MOVES, status, source=CallStatus.UNKNOWN, error=error):
+        announce_finish(unit, call, status)
+
+
+def time_out_call(unit: Unit, actor: Actor, task: UserTask) -> None:
+    """Nobody decided in time: the call does not run."""
+    if task.tool_call is not None and task.about == About.CALL:
+        detail = "Nobody decided before the deadline."
+        stop(unit, actor, task.tool_call, CallStatus.TIMED_OUT, "timed_out", detail)
+
+
+def withdraw_task(actor: Actor, task: UserTask, reason: str) -> UserTask:
+    """Withdraw a pending task; a call that waits for it is cancelled with it.
+
+    Raises:
+        Conflict: it had its end before, or it asks whether a call has happened.
+    """
+    if task.about == About.OUTCOME:
+        text = "This task asks whether a call has happened; only a person can settle that."
+        raise Conflict(text, code="already_executing")
+    with unit_of_work() as unit:
+        lock_run(task.run_id)
+        if not cancel(unit, actor, task, CancelReason.WITHDRAWN, reason):
+            task.refresh_from_db()
+            refuse_closed(task)
+        if task.tool_call is not None:
+            detail = reason or "The task was withdrawn."
+            cancel_unsent(unit, actor, task.tool_call, code="withdrawn", detail=detail)
+        settle_run(unit, task.run_id)
+    task.refresh_from_db()
+    return task
+
+
+def reroute(unit: Unit, actor: Actor, call: ToolCall) -> None:
+    """The request is no longer what was recorded: build it anew and ask again where needed."""
+    need = _refreeze(unit, actor, call)
+    if need is None:
+        return
+    if need.required or call.approval_required:
+        advance(row_of(call), CALL_MOVES, CallStatus.AWAITING_APPROVAL, lease_until=None)
+        if not UserTask.objects.pending().filter(tool_call=call).exists():
+            open_approval(unit, actor, call, stale=["operation"])
+    else:
+        let_run(unit, actor, call)
+
+
+def _refreeze(unit: Unit, actor: Actor, call: ToolCall) -> Need | None:
+    """Build the request as operation and integration stand now; None where that is impossible."""
+    arguments = full_arguments(call)
+    try:
+        check_arguments(call.operation, arguments)
+        frozen = freeze(call.operation, call.run, arguments, call_id=call.pk)
+    except DomainError as refusal:
+        detail = f"The operation changed, and the call no longer fits: {refusal.detail}"
+        for task in UserTask.objects.pending().filter(tool_call=call, about=About.CALL):
+            cancel(unit, actor, task, CancelReason.OPERATION_CHANGED, detail)
+        cancel_unsent(unit, actor, call, code="operation_changed", detail=detail)
+        return None
+    need = approval_need(call.operation, call.run, arguments)
+    columns = {**frozen.columns(), "why": need.why or call.why}
+    row_of(call).update(**columns)
+    for name, value in columns.items():
+        setattr(call, name, value)
+    return need
+
+
+def refresh_waiting(unit: Unit, actor: Actor, operation: Operation, changed: Sequence[str]) -> None:
+    """An admin changed or disabled an operation: waiting tasks go stale, or are dropped.
+
+    Args:
+        unit: the admin's transaction.
+        actor: the admin.
+        operation: as it is now.
+        changed: the members that changed; empty says that it was disabled.
+    """
+    waiting = ToolCall.objects.filter(operation=operation, status__in=CALL_WAITS_FOR_PERSON)
+    lock_runs(list(waiting.values_list("run_id", flat=True)))
+    rows = waiting.select_related("run__session", "run__agent", "agent").order_by("pk")
+    run_ids: set[UUID] = set()
+    for call in rows:
+        call.operation = operation
+        run_ids.add(call.run_id)
+        tasks = list(UserTask.objects.pending().filter(tool_call=call, about=About.CALL))
+        if not changed:
+            for task in tasks:
+                cancel(unit, actor, task, CancelReason.OPERATION_CHANGED)
+            detail = "The operation was disabled."
+            cancel_unsent(unit, actor, call, code="operation_changed", detail=detail)
+        elif _refreeze(unit, actor, call) is not None:
+            for task in tasks:
+                _make_stale(unit, actor, task, call, changed)
+    for run_id in sorted(run_ids):
+        settle_run(unit, run_id)
+
+
+def _make_stale(
+    unit: Unit, actor: Actor, task: UserTask, call: ToolCall, changed: Sequence[str]
+) -> None:
+    before = (task.stale or {}).get("changed", [])
+    UserTask.objects.filter(pk=task.pk).update(
+        revision=task.revision + 1,
+        digest=call.request_digest,
+        why=call.why,
+        stale={"changed": sorted({*before, *changed})},
+        updated_at=unit.now,
+    )
+    unit.audit(actor, "task.changed", subject_of(task), {"changed": list(changed)})
+    unit.wake(task.pk, call.pk)

@@ -1,0 +1,197 @@
+"""One tool call's way: record → screen → route → decide → execute → finish."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from accounts_app.errors import Conflict, Forbidden
+from accounts_app.models import Agent, new_id
+from accounts_app.moves import advance
+from accounts_app.scoping import Actor
+from accounts_app.services.natural_keys import body_digest, find_or_make
+from accounts_app.services.unit import Unit, unit_of_work
+from guard_app.services.screening import Verdict, screen
+from guard_app.states import GuardEffect
+from integrations_app.models import Operation, Run, ToolCall
+from integrations_app.services.approval import approval_need
+from integrations_app.services.freezing import freeze
+from integrations_app.services.locks import lock_open_run, lock_run
+from integrations_app.services.sessions import (
+    announce_finish,
+    cancel_unsent,
+    check_agent,
+    settle_run,
+)
+from integrations_app.states import (
+    CALL_MOVES,
+    CallStatus,
+    IntegrationKind,
+)
+from tasks_app.models import UserTask
+from tasks_app.services.call_moves import check_arguments, let_run, row_of, stop
+from tasks_app.services.call_tasks import open_approval
+from tasks_app.services.closing import cancel
+from tasks_app.states import About, CancelReason
+
+
+def request_call(
+    actor: Actor,
+    *,
+    run: Run,
+    operation: Operation,
+    arguments: Mapping[str, Any],
+    key: str | None = None,
+    reason: str = "",
+) -> tuple[ToolCall, bool]:
+    """Record a run's request to perform an operation, and route it.
+
+    Returns:
+        The call, and whether it is new.
+
+    Raises:
+        Invalid: the arguments do not fit the operation; no call is recorded.
+        Conflict: `run_ended`, `operation_disabled`, `agent_frozen` or `idempotency_mismatch`.
+        Forbidden: `tasks_not_enabled`, approval is needed and the agent may not ask people.
+    """
+    digest = body_digest(
+        {
+            "run": str(run.pk),
+            "operation": operation.reference,
+            "arguments": dict(arguments),
+            "reason": reason,
+        }
+    )
+    with unit_of_work() as unit:
+
+        def make() -> ToolCall:
+            lock_open_run(run.pk)
+            return _record(unit, actor, run, operation, arguments, key, digest, reason)
+
+        rows = ToolCall.objects.in_workspace(actor.workspace_id).filter(agent=run.agent_id)
+        call, created = find_or_make(rows, key, digest, make)
+        if created:
+            target = ("tool_call", call.pk, operation.reference)
+            unit.audit(actor, "call.received", target, {"digest": call.request_digest})
+            _route(unit, actor, call, screen(unit, call))
+            settle_run(unit, run.pk)
+    if created:
+        call.refresh_from_db()
+    return call, created
+
+
+def _record(
+    unit: Unit,
+    actor: Actor,
+    run: Run,
+    operation: Operation,
+    arguments: Mapping[str, Any],
+    key: str | None,
+    digest: str,
+    reason: str,
+) -> ToolCall:
+    check_agent(run.agent)
+    _check_enabled(operation)
+    check_arguments(operation, arguments)
+    need = approval_need(operation, run, arguments)
+    if need.required:
+        _check_may_ask(run.agent)
+    call_id = new_id()
+    return ToolCall.objects.create(
+        id=call_id,
+        workspace_id=actor.workspace_id,
+        created_at=unit.now,
+        run=run,
+        agent=run.agent,
+        operation=operation,
+        key=key,
+        body_digest=digest,
+        reason=reason,
+        approval_required=need.required,
+        why=need.why,
+        **freeze(operation, run, arguments, call_id=call_id).columns(),
+    )
+
+
+def _check_enabled(operation: Operation) -> None:
+    if not (operation.enabled and operation.integration.enabled):
+        text = f"{operation.reference} is disabled; an admin must enable it first."
+        raise Conflict(text, code="operation_disabled")
+
+
+def _check_may_ask(agent: Agent) -> None:
+    if not agent.tasks_enabled:
+        text = (
+            f"This call needs approval, and the agent {agent.slug!r} may not ask people:"
+            " an admin must switch on “tasks enabled” for it."
+        )
+        raise Forbidden(text, code="tasks_not_enabled")
+
+
+def _route(unit: Unit, actor: Actor, call: ToolCall, verdict: Verdict) -> None:
+    """Decide what happens to a call that was screened."""
+    if verdict.effect not in (GuardEffect.ALLOW, GuardEffect.ALERT):
+        # Until pausing exists, whatever is stricter than an alert stops the call.
+        detail = " ".join(verdict.explanations)
+        stop(unit, actor, call, CallStatus.BLOCKED, "blocked", detail)
+    elif call.approval_required:
+        advance(row_of(call), CALL_MOVES, CallStatus.AWAITING_APPROVAL)
+        open_approval(unit, actor, call)
+    else:
+        let_run(unit, actor, call)
+
+
+def cancel_call(actor: Actor, call: ToolCall, reason: str) -> ToolCall:
+    """Cancel a call of which nothing was sent, with the task that it waits for.
+
+    Raises:
+        Conflict: `already_executing`, or `already_finished`.
+    """
+    with unit_of_work() as unit:
+        lock_run(call.run_id)
+        for task in UserTask.objects.pending().filter(tool_call=call, about=About.CALL):
+            cancel(unit, actor, task, CancelReason.WITHDRAWN, reason)
+        detail = reason or "The agent withdrew the call."
+        if not cancel_unsent(unit, actor, call, code="cancelled", detail=detail):
+            call.refresh_from_db()
+            under_way = call.status == CallStatus.EXECUTING
+            raise Conflict(
+                f"The call is {call.get_status_display().lower()}; it cannot be cancelled.",
+                code="already_executing" if under_way else "already_finished",
+            )
+        settle_run(unit, call.run_id)
+    call.refresh_from_db()
+    return call
+
+
+def finish_client_call(
+    actor: Actor, call: ToolCall, *, output: Any = None, error: Any = None
+) -> ToolCall:
+    """Take the result of a call that the agent ran itself.
+
+    Raises:
+        Conflict: `not_executing` before it is allowed, `already_finished` after a result.
+    """
+    status = CallStatus.SUCCEEDED if error is None else CallStatus.FAILED
+    result = {"status_code": None, "headers": {}, "body": output} if error is None else None
+    with unit_of_work() as unit:
+        lock_run(call.run_id)
+        moved = advance(
+            row_of(call).filter(operation__integration__kind=IntegrationKind.CLIENT),
+            CALL_MOVES,
+            status,
+            source=CallStatus.EXECUTING,
+            finished_at=unit.now,
+            result=result,
+            error=None if error is None else {"code": "client_error", "detail": error},
+        )
+        if not moved:
+            call.refresh_from_db()
+            waits = call.finished_at is None
+            raise Conflict(
+                f"The call is {call.get_status_display().lower()}.",
+                code="not_executing" if waits else "already_finished",
+            )
+        unit.audit(actor, f"call.{status.value}", ("tool_call", call.pk, call.operation.reference))
+        announce_finish(unit, call, status)
+        settle_run(unit, call.run_id)
+    call.refresh_from_db()
+    return call

@@ -1,0 +1,184 @@
+"""The terminal move of a task: one statement wins, whoever races for it (promise 2)."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from accounts_app.clock import DbNow
+from accounts_app.errors import Conflict
+from accounts_app.moves import advance
+from accounts_app.scoping import Actor
+from accounts_app.services.audit import register_verbs
+from accounts_app.services.unit import Unit
+from accounts_app.states import Channel
+from integrations_app.services.hooks import RunsEnded
+from integrations_app.services.outbox import announce
+from tasks_app.kinds import CheckedAnswer
+from tasks_app.models import Decision, UserTask
+from tasks_app.states import TASK_MOVES, About, CancelReason, Kind, TaskStatus
+
+register_verbs(
+    {
+        "task.created": "asked for a decision",
+        "task.completed": "decided",
+        "task.timed_out": "nobody decided in time",
+        "task.cancelled": "dropped the task",
+        "task.changed": "changed what is decided on",
+    }
+)
+
+
+def subject_of(task: UserTask) -> tuple[str, object, str]:
+    """How the audit trail names a task."""
+    return ("task", task.pk, task.title)
+
+
+def complete(unit: Unit, actor: Actor, task: UserTask, checked: CheckedAnswer, **more: Any) -> bool:
+    """Complete a pending task whose deadline has not passed.
+
+    Args:
+        unit: the transaction.
+        actor: who decides.
+        task: as it was read under the run's lock; its revision must still be the row's.
+        checked: the answer.
+        more: further columns, for instance `metadata`, and `on_behalf_of` as claimed.
+
+    Returns:
+        Whether this act won.
+    """
+    by = {**actor.as_json(), "on_behalf_of": more.pop("on_behalf_of", None)}
+    rows = UserTask.objects.filter(pk=task.pk, revision=task.revision)
+    open_rows = rows.filter(due_at__isnull=True) | rows.filter(due_at__gt=DbNow())
+    moved = advance(
+        open_rows,
+        TASK_MOVES,
+        TaskStatus.COMPLETED,
+        action=checked.action.name,
+        value=checked.value,
+        comment=checked.comment,
+        decided_by=by,
+        channel=actor.channel,
+        completed_at=DbNow(),
+        updated_at=DbNow(),
+        claimed_by=None,
+        claim_expires_at=None,
+        **more,
+    )
+    if moved:
+        facts = {"action": checked.action.name, "revision": task.revision, "digest": task.digest}
+        _record(unit, actor, task, "decided", "task.completed", facts, decided_by=by)
+    return bool(moved)
+
+
+def time_out(unit: Unit, actor: Actor, task: UserTask, default: CheckedAnswer | None) -> bool:
+    """Complete a task whose deadline has passed; returns whether this act won.
+
+    Args:
+        unit: the transaction.
+        actor: Assent itself.
+        task: as it was read under the run's lock.
+        default: the action that an admin or the creator chose for the time-out, if any.
+    """
+    by = None if default is None else {**actor.as_json(), "on_behalf_of": None}
+    moved = advance(
+        UserTask.objects.filter(pk=task.pk, due_at__lte=DbNow()),
+        TASK_MOVES,
+        TaskStatus.COMPLETED,
+        timed_out=True,
+        action=default.action.name if default else None,
+        decided_by=by,
+        channel=Channel.SYSTEM,
+        completed_at=DbNow(),
+        updated_at=DbNow(),
+        claimed_by=None,
+        claim_expires_at=None,
+    )
+    if moved:
+        facts = {"action": default.action.name if default else None, "due_at": str(task.due_at)}
+        _record(unit, actor, task, "timed_out", "task.timed_out", facts, decided_by=by)
+    return bool(moved)
+
+
+def cancel(
+    unit: Unit, actor: Actor, task: UserTask, reason: CancelReason, comment: str = ""
+) -> bool:
+    """Drop a pending task; returns whether this act won."""
+    by = {**actor.as_json(), "on_behalf_of": None}
+    moved = advance(
+        UserTask.objects.filter(pk=task.pk),
+        TASK_MOVES,
+        TaskStatus.CANCELLED,
+        cancelled_reason=reason,
+        comment=comment or None,
+        decided_by=by,
+        channel=actor.channel,
+        completed_at=DbNow(),
+        updated_at=DbNow(),
+        claimed_by=None,
+        claim_expires_at=None,
+    )
+    if moved:
+        facts = {"reason": reason.value}
+        _record(unit, actor, task, "cancelled", "task.cancelled", facts, decided_by=by)
+    return bool(moved)
+
+
+def _record(
+    unit: Unit,
+    actor: Actor,
+    task: UserTask,
+    act: str,
+    event: str,
+    facts: Mapping[str, Any],
+    *,
+    decided_by: Mapping[str, Any] | None,
+) -> None:
+    """One decision row, one audit entry, one event."""
+    action = facts.get("action")
+    Decision.objects.create(
+        workspace_id=task.workspace_id,
+        created_at=unit.now,
+        task=task,
+        act=act,
+        action=action,
+        revision=task.revision,
+        digest=task.digest,
+        decided_by=decided_by,
+        channel=actor.channel,
+    )
+    unit.audit(actor, event, subject_of(task), facts)
+    data = {"task": str(task.pk), "run": str(task.run_id), "kind": task.kind, "action": action}
+    announce(unit, task.workspace_id, event, task.pk, data)
+    unit.wake(task.pk, task.run_id)
+
+
+def drop_with_runs(unit: Unit, actor: Actor, ended: RunsEnded) -> None:
+    """Cancel the pending tasks of runs that end; what asks about the past stays (promise 7)."""
+    rows = UserTask.objects.pending().filter(run__in=ended.run_ids, survive_parent_close=False)
+    rows = rows.exclude(kind=Kind.ANOMALY_ALERT).exclude(about=About.OUTCOME)
+    for task in rows.order_by("pk"):
+        cancel(unit, actor, task, CancelReason(ended.reason.value), ended.comment)
+
+
+def refuse_closed(task: UserTask) -> None:
+    """Tell a loser who, what and when.
+
+    Raises:
+        Conflict: `already_completed`, `already_cancelled` or `deadline_passed`.
+    """
+    if task.status == TaskStatus.PENDING:
+        return
+    when = task.completed_at.strftime("%Y-%m-%d %H:%M:%S UTC") if task.completed_at else ""
+    if task.timed_out:
+        raise Conflict(f"The task timed out at {when}.", code="deadline_passed")
+    if task.status == TaskStatus.CANCELLED:
+        reason = CancelReason(task.cancelled_reason).label
+        raise Conflict(f"The task was cancelled at {when}: {reason}.", code="already_cancelled")
+    by = (task.decided_by or {}).get("name", "somebody")
+    raise Conflict(f"Already {task.action!r} by {by} at {when}.", code="already_completed")
+
+
+def pending_in(run_id: UUID) -> bool:
+    """Whether a blocking task of the run is pending."""
+    rows = UserTask.objects.pending().filter(run=run_id)
+    return rows.exclude(kind=Kind.ANOMALY_ALERT).exists()

@@ -1,0 +1,72 @@
+"""Kinds of tasks, their statuses and reasons, as data."""
+
+from django.db.models import TextChoices
+
+from accounts_app.moves import Moves
+
+
+class TaskStatus(TextChoices):
+    PENDING = "pending", "Pending"
+    COMPLETED = "completed", "Completed"
+    CANCELLED = "cancelled", "Cancelled"
+
+
+TASK_MOVES: Moves = {
+    TaskStatus.PENDING: frozenset({TaskStatus.COMPLETED, TaskStatus.CANCELLED}),
+}
+
+
+class Kind(TextChoices):
+    """What a person is asked for."""
+
+    APPROVAL = "approval", "Approval"
+    HITL = "hitl", "HITL"
+    MULTI_OPTION = "multi_option", "Choice"
+    TEXT = "text", "Text"
+    NUMBER = "number", "Number"
+    AITL_ESCALATION = "aitl_escalation", "AITL escalation"
+    ANOMALY_REVIEW = "anomaly_review", "Anomaly review"
+    ANOMALY_ALERT = "anomaly_alert", "Anomaly alert"
+
+
+APPROVALS = frozenset({Kind.APPROVAL, Kind.HITL})
+ANOMALIES = frozenset({Kind.ANOMALY_REVIEW, Kind.ANOMALY_ALERT})
+DASHBOARD_ONLY = frozenset({Kind.AITL_ESCALATION, *ANOMALIES})
+# Self-review is off for these; only an operation's policy can allow it.
+SEPARATED = frozenset({Kind.APPROVAL, Kind.HITL, Kind.ANOMALY_REVIEW})
+NEVER_BLOCKING = frozenset({Kind.ANOMALY_ALERT})
+
+GROUPS: dict[str, frozenset[Kind]] = {
+    "approvals": APPROVALS,
+    "aitl": frozenset({Kind.AITL_ESCALATION}),
+    "anomaly": ANOMALIES,
+    "input": frozenset({Kind.MULTI_OPTION, Kind.TEXT, Kind.NUMBER}),
+}
+
+
+class About(TextChoices):
+    """What a decision on the task moves."""
+
+    NOTHING = "nothing", "Nothing but the task"
+    CALL = "call", "Whether a call runs"
+    OUTCOME = "outcome", "Whether a call has happened"
+
+
+class CancelReason(TextChoices):
+    """Why a task was dropped; the contract's list."""
+
+    RUN_ENDED = "run_ended", "The run ended"
+    SESSION_ENDED = "session_ended", "The session ended"
+    SESSION_TERMINATED = "session_terminated", "The session was terminated"
+    PARENT_ENDED = "parent_ended", "The parent run ended"
+    REPLACED = "replaced", "Replaced by a newer task"
+    WITHDRAWN = "withdrawn", "Withdrawn"
+    OPERATION_CHANGED = "operation_changed", "The operation was disabled or no longer fits"
+
+
+class OutcomeAction(TextChoices):
+    """The actions of a task that asks whether a call happened."""
+
+    IT_HAPPENED = "it_happened", "It happened"
+    IT_DID_NOT = "it_did_not", "It did not happen"
+    SEND_AGAIN = "send_again", "Send it again"

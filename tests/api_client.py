@@ -1,0 +1,73 @@
+"""A small client for tests: a key, JSON in and out."""
+
+import json
+from typing import Any
+
+from django.test import Client
+
+
+class Api:
+    """Speaks to the API with one key.
+
+    Args:
+        token: the key; empty sends none.
+    """
+
+    def __init__(self, token: str = "") -> None:
+        self.client = Client(raise_request_exception=False)
+        self.headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> "Answer":
+        data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body)
+        sent = {**self.headers, **{name.replace("_", "-"): v for name, v in headers.items()}}
+        response = self.client.generic(
+            method,
+            path if path.startswith("/") else f"/api/v1/{path}",
+            data,
+            content_type=sent.pop("Content-Type", "application/json"),
+            headers=sent,
+        )
+        return Answer(response)
+
+    def get(self, path: str, **headers: str) -> "Answer":
+        return self.ask("GET", path, **headers)
+
+    def post(self, path: str, body: Any = None, **headers: str) -> "Answer":
+        return self.ask("POST", path, body, **headers)
+
+    def put(self, path: str, body: Any = None, **headers: str) -> "Answer":
+        return self.ask("PUT", path, body, **headers)
+
+
+class Answer:
+    """A response, read."""
+
+    def __init__(self, response: Any) -> None:
+        self.status = response.status_code
+        self.headers = response.headers
+        self.text = response.content.decode()
+        is_json = "json" in response.headers.get("Content-Type", "")
+        self.json = json.loads(self.text) if is_json and self.text else None
+
+    def __getitem__(self, name: str) -> Any:
+        return self.json[name]
+
+    def __repr__(self) -> str:
+        return f"{self.status} {self.text[:600]}"
+
+    @property
+    def code(self) -> str:
+        return str(self.json.get("code", ""))
+
+    def refused(self, status: int, code: str, field: str | None = None) -> "Answer":
+        """Assert that this is the refusal meant."""
+        assert (self.status, self.code) == (status, code), self
+        assert self.headers["Content-Type"] == "application/problem+json"
+        assert {"type", "title", "status", "detail", "code"} <= self.json.keys()
+        if field is not None:
+            assert field in [error["field"] for error in self["errors"]], self
+        return self
+
+    def ok(self, status: int = 200) -> "Answer":
+        assert self.status == status, self
+        return self

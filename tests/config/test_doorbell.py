@@ -1,0 +1,183 @@
+"""The doorbell never holds up whoever rings, whatever the broker does."""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from config import doorbell
+from config.celery import broker_settings, job_settings
+from config.doorbell import Counts, Doorbell
+
+pytestmark = pytest.mark.enable_socket
+
+JOB = "tasks_app.execute_call"
+
+
+@pytest.fixture
+def black_hole() -> Iterator[int]:
+    """A port that accepts connections and never answers."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(50)
+        yield silent.getsockname()[1]
+
+
+def app_for(url: str, home: Path) -> Celery:
+    return Celery("test", set_as_current=False, changes=job_settings() | broker_settings(url, home))
+
+
+class Broker:
+    """A stand-in that takes, refuses or hangs."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[str, tuple[str, ...]]] = []
+        self.tried = 0
+        self.away = False
+        self.open = threading.Event()
+        self.open.set()
+
+    def publish(self, job: str, args: tuple[str, ...]) -> None:
+        self.tried += 1
+        self.open.wait(5)
+        if self.away:
+            raise OperationalError("away")
+        self.taken.append((job, args))
+
+
+def test_rings_are_handed_over_in_order() -> None:
+    broker = Broker()
+    bell = Doorbell(broker.publish)
+    bell.ring(JOB, "1")
+    bell.ring("tasks_app.sweep")
+    assert bell.flush()
+    assert broker.taken == [(JOB, ("1",)), ("tasks_app.sweep", ())]
+    assert bell.counts() == Counts(sent=2)
+
+
+def test_what_does_not_fit_is_dropped_and_counted() -> None:
+    broker = Broker()
+    broker.open.clear()
+    bell = Doorbell(broker.publish, size=3)
+    for number in range(20):
+        bell.ring(JOB, str(number))
+    assert not bell.flush(0.01)
+    broker.open.set()
+    assert bell.flush()
+    assert bell.counts().sent + bell.counts().dropped == 20
+    assert bell.counts().sent in (3, 4)
+
+
+def test_after_a_failure_the_broker_is_left_alone_and_then_tried_once() -> None:
+    broker = Broker()
+    broker.away = True
+    bell = Doorbell(broker.publish, break_seconds=0.1)
+    for number in range(5):
+        bell.ring(JOB, str(number))
+    assert bell.flush()
+    assert broker.tried == 1
+    assert bell.counts() == Counts(failed=1, dropped=4)
+    broker.away = False
+    time.sleep(0.11)
+    bell.ring(JOB, "again")
+    assert bell.flush()
+    assert broker.taken == [(JOB, ("again",))]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_died_is_replaced() -> None:
+    calls: list[str] = []
+
+    def publish(job: str, args: tuple[str, ...]) -> None:
+        calls.append(job)
+        if len(calls) == 1:
+            raise SystemExit
+
+    bell = Doorbell(publish)
+    bell.ring(JOB)
+    assert bell.flush()
+    deadline = time.monotonic() + 2
+    while bell._thread and bell._thread.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.001)
+    bell.ring(JOB)
+    assert bell.flush()
+    assert len(calls) == 2
+
+
+def test_a_forked_child_has_a_thread_of_its_own() -> None:
+    broker = Broker()
+    bell = Doorbell(broker.publish)
+    bell.ring(JOB, "parent")
+    assert bell.flush()
+    child = os.fork()
+    if child == 0:
+        bell.ring(JOB, "child")
+        fine = bell.flush() and broker.taken[-1] == (JOB, ("child",))
+        os._exit(0 if fine else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert broker.taken == [(JOB, ("parent",))]
+
+
+@pytest.mark.parametrize("scheme", ["redis", "amqp"])
+def test_a_broker_that_never_answers_holds_nobody_up(
+    scheme: str, black_hole: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"{scheme}://127.0.0.1:{black_hole}//"
+    monkeypatch.setattr(doorbell, "app", app_for(url, tmp_path))
+    bell = Doorbell(doorbell.publish)
+    slowest = 0.0
+    for number in range(20):
+        began = time.perf_counter()
+        bell.ring(JOB, str(number))
+        slowest = max(slowest, time.perf_counter() - began)
+    assert slowest < 0.05
+    assert not bell.flush(0.05)
+
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "amqp://127.0.0.1:1//"])
+def test_a_broker_that_refuses_fails_quickly(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doorbell, "app", app_for(url, tmp_path))
+    bell = Doorbell(doorbell.publish)
+    bell.ring(JOB, "1")
+    bell.ring(JOB, "2")
+    assert bell.flush(5)
+    assert bell.counts() == Counts(failed=1, dropped=1)
+
+
+def test_the_embedded_broker_gets_one_file_for_each_ring(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = app_for("", tmp_path)
+    monkeypatch.setattr(doorbell, "app", app)
+    bell = Doorbell(doorbell.publish)
+    bell.ring(JOB, "0190a1b2")
+    assert bell.flush(5)
+    assert bell.counts() == Counts(sent=1)
+    (file,) = (tmp_path / "broker" / "messages").iterdir()
+    assert file.name.endswith(".celery.msg")
+    with app.connection_for_read() as connection:
+        message = connection.SimpleQueue("celery").get(timeout=2)
+        assert message.headers["task"] == JOB
+        assert message.payload[0] == ["0190a1b2"]
+        message.ack()
+
+
+def test_switched_off_it_sends_nothing(settings: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    broker = Broker()
+    monkeypatch.setattr(doorbell, "_bell", Doorbell(broker.publish))
+    settings.ASSENT_NUDGE = "off"
+    doorbell.ring(JOB, "1")
+    assert doorbell.flush()
+    assert doorbell.counts() == Counts()
+    settings.ASSENT_NUDGE = "on"
+    doorbell.ring(JOB, "2")
+    assert doorbell.flush()
+    assert broker.taken == [(JOB, ("2",))]
