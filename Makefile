@@ -1,17 +1,27 @@
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
 
-.venv/installed: requirements-dev.lock
+.venv/uv:
 	python3 -m venv .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check uv
-	.venv/bin/uv pip sync --quiet --python .venv/bin/python requirements-dev.lock
-	touch $@
+	@touch $@
+
+.venv/runtime: requirements.lock .venv/uv
+	.venv/bin/uv pip install --quiet --python $(PY) --require-hashes -r requirements.lock
+	@touch $@
+
+.venv/installed: requirements-dev.lock .venv/runtime
+	.venv/bin/uv pip install --quiet --python $(PY) --require-hashes -r requirements-dev.lock
+	@touch $@
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
 
-test: .venv/installed ## all tests
-	$(PY) -m pytest
+up: .venv/runtime ## start everything: web, worker, scheduler, demo
+	@exec $(PY) -m config.supervisor
+
+test: .venv/installed ## all tests, on the embedded database and on PostgreSQL
+	$(PY) -m tests.run
 
 check: .venv/installed ## format, lint, types, contracts, migrations, tests
 	.venv/bin/ruff format --check .
@@ -25,7 +35,11 @@ fmt: .venv/installed ## format and mend what can be mended
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 
-lock: .venv/installed ## resolve the dependencies anew
-	.venv/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 --group dev pyproject.toml -o requirements-dev.lock
+COMPILE := .venv/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header \
+	--no-annotate --python-version 3.11 pyproject.toml
 
-.PHONY: help test check fmt lock
+lock: .venv/uv ## resolve the dependencies anew
+	$(COMPILE) --group dev -o requirements-dev.lock
+	$(COMPILE) -c requirements-dev.lock -o requirements.lock
+
+.PHONY: up help test check bench fmt lock

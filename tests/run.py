@@ -1,0 +1,77 @@
+"""`make test`: the whole suite on the embedded database, then on PostgreSQL.
+
+Where no PostgreSQL answers, a throwaway one is started; where RabbitMQ or Chromium is missing,
+the tests that need it are left out and that is said aloud. With ASSENT_TEST_REQUIRE=1 (as in CI)
+whatever is missing is a failure.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from tests import throwaway_postgres
+
+CHROMIUM = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
+POSTGRES = "postgresql://postgres@127.0.0.1:5432/postgres"
+RABBIT = ("127.0.0.1", 5672)
+
+
+def say(text: str) -> None:
+    sys.stdout.write(f"\n=== {text}\n")
+    sys.stdout.flush()
+
+
+def suite(database_url: str, markers: list[str], arguments: list[str]) -> int:
+    """Run pytest on one database; returns its status."""
+    environ = {**os.environ, "DATABASE_URL": database_url}
+    command = [sys.executable, "-m", "pytest", *arguments]
+    if markers:
+        command += ["-m", " and ".join(f"not {marker}" for marker in markers)]
+    return subprocess.call(command, env=environ)  # noqa: S603 - our own command
+
+
+def answers(address: tuple[str, int]) -> bool:
+    try:
+        with socket.create_connection(address, timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def missing() -> list[str]:
+    """Markers of the tests that cannot run here, each said aloud."""
+    left_out = []
+    if not any(Path(program).exists() for program in CHROMIUM):
+        left_out.append("browser")
+        say("No Chromium here: the browser tests are left out.")
+    if not answers(RABBIT):
+        left_out.append("broker")
+        say("No RabbitMQ at 127.0.0.1:5672: the broker tests are left out.")
+    return left_out
+
+
+def main() -> int:
+    required = os.environ.get("ASSENT_TEST_REQUIRE") == "1"
+    left_out = missing()
+    url = os.environ.get("TEST_POSTGRES_URL", POSTGRES)
+    has_postgres = throwaway_postgres.reachable(url)
+    if required and (left_out or not has_postgres):
+        say("Here every server is required, and something is missing.")
+        return 1
+    arguments = sys.argv[1:]
+    say("The embedded database")
+    status = suite("", left_out, arguments)
+    if status:
+        return status
+    if has_postgres:
+        say("PostgreSQL")
+        return suite(url, left_out, arguments)
+    with throwaway_postgres.throwaway() as server:
+        say("PostgreSQL, a throwaway one of our own")
+        return suite(server.url, left_out, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
