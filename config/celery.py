@@ -6,6 +6,7 @@ early, hold ids only, and their results are dropped.
 
 import os
 import uuid
+import warnings
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty
@@ -13,6 +14,8 @@ from time import time_ns
 from typing import Any
 
 from celery import Celery
+from celery.exceptions import SecurityWarning
+from kombu import Queue
 from kombu.transport import TRANSPORT_ALIASES, filesystem
 from kombu.utils.json import dumps, loads
 
@@ -21,6 +24,7 @@ from config.home import write_once
 PROJECT = Path(__file__).resolve().parent.parent
 JOB_APPS = ["accounts_app", "integrations_app", "tasks_app"]
 SWEEP_SECONDS = 5
+CALLS, SWEEPS = "calls", "sweeps"
 LONGEST_CALL_SECONDS = 300
 """The longest time-out of an operation; a lease is 30 s longer, a job's limits lie behind it."""
 
@@ -112,6 +116,7 @@ def broker_settings(broker_url: str, home: Path) -> dict[str, Any]:
                 "write_timeout": 2,
             },
             "task_default_queue_type": "quorum",
+            "task_queues": _queues({"x-queue-type": "quorum"}),
         }
     raise ValueError(
         f"BROKER_URL begins with {kind!r}; leave it out for the embedded broker, or let it begin "
@@ -137,9 +142,18 @@ def _folder_settings(folder: Path) -> dict[str, Any]:
     }
 
 
+def _queues(arguments: dict[str, str] | None = None) -> list[Queue]:
+    """Calls and sweeps apart, so that slow calls do not hold up deadlines; a worker without
+    `-Q` serves both."""
+    return [Queue(name, queue_arguments=arguments) for name in (CALLS, SWEEPS)]
+
+
 def job_settings() -> dict[str, Any]:
     """The settings that hold with every broker."""
     return {
+        "task_queues": _queues(),
+        "task_default_queue": CALLS,
+        "task_routes": {"tasks_app.sweep": {"queue": SWEEPS}},
         "task_serializer": "json",
         "accept_content": ["json"],
         "task_ignore_result": True,
@@ -184,6 +198,8 @@ def configuration() -> dict[str, Any]:
     return job_settings() | broker_settings(os.environ.get("BROKER_URL", ""), home)
 
 
+# It warns of pickled messages, which are not accepted here.
+warnings.filterwarnings("ignore", category=SecurityWarning)
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 app = Celery("assent", set_as_current=True)
 app.add_defaults(configuration)

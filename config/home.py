@@ -16,6 +16,7 @@ LOOPBACK = "127.0.0.1"
 DEMO_PAYMENTS_PORT = 8790
 PORT_FILE = "demo_payments.port"
 SECRETS_FILE = "secrets.json"
+NOTICE_FILE = "demo.txt"
 SECRET_NAMES = ("SECRET_KEY", "ASSENT_ENCRYPTION_KEYS")
 
 
@@ -161,3 +162,22 @@ def write_once(path: Path, text: str) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def write_notice(home: Path, text: str) -> None:
+    """Keep what the demo's first start made up, for its owner alone, to be said at every start.
+
+    Args:
+        home: ASSENT_HOME.
+        text: users, password and key of the demo.
+    """
+    path = home / NOTICE_FILE
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def read_notice(home: Path) -> str:
+    """What `write_notice` kept; empty where there is none."""
+    path = home / NOTICE_FILE
+    return path.read_text(encoding="utf-8") if path.exists() else ""

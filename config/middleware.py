@@ -26,9 +26,10 @@ class RequestIdMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         given = request.headers.get("X-Request-ID", "")
         identity = given if _ID.fullmatch(given) else str(uuid.uuid4())
-        reask = request.META.get("HTTP_X_ASSENT_REASK", "")
+        reask = request.META.get("HTTP_X_ASSENT_REASK", "").encode("latin-1", "replace")
+        is_reask = hmac.compare_digest(reask, REASK_SECRET.encode())
         setattr(request, "request_id", identity)  # noqa: B010 - Django's class has no such member
-        setattr(request, "is_reask", hmac.compare_digest(reask, REASK_SECRET))  # noqa: B010
+        setattr(request, "is_reask", is_reask)  # noqa: B010
         with structlog.contextvars.bound_contextvars(request_id=identity):
             response = self.get_response(request)
         response["X-Request-ID"] = identity

@@ -142,7 +142,7 @@ else:
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
 STATIC_URL = "/static/"
-STATIC_ROOT = ASSENT_HOME / "static"
+STATIC_ROOT = None
 STATICFILES_DIRS = [BASE_DIR / "templates" / "static"]
 WHITENOISE_USE_FINDERS = True  # no collecting needed
 WHITENOISE_AUTOREFRESH = False
@@ -192,6 +192,7 @@ ASSENT_DOORBELL = "config.doorbell.ring"
 ASSENT_WAKE = "config.wake.notify"
 ASSENT_LISTEN_URL = _env("ASSENT_LISTEN_URL")
 ASSENT_METRICS_TOKEN = _env("ASSENT_METRICS_TOKEN")
+ASSENT_NUDGE = _env("ASSENT_NUDGE", "on")
 ASSENT_TEST_CLOCK = False
 ASSENT_TEST_FAULTS = False
 try:

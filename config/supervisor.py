@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 from types import FrameType
 
@@ -23,7 +24,15 @@ from django.core.management import CommandError, call_command
 from django.db import Error as DatabaseError
 from django.db import connections
 
-from config.home import LOOPBACK, HomeError, demo_payments_port, ensure_home, port_is_free
+from config.celery import CALLS, SWEEPS
+from config.home import (
+    LOOPBACK,
+    HomeError,
+    demo_payments_port,
+    ensure_home,
+    port_is_free,
+    read_notice,
+)
 
 PROJECT = Path(__file__).resolve().parent.parent
 TICK_SECONDS = 0.1
@@ -120,6 +129,7 @@ class Supervisor:
         self.url = url
         self.at = at
         self.stopping = False
+        self.notice = ""
 
     def listen(self) -> None:
         """Take SIGINT, SIGTERM and SIGHUP as the wish to stop.
@@ -143,6 +153,8 @@ class Supervisor:
                 if not announced and _answers(self.at):
                     announced = True
                     say(f"Assent is ready at {self.url}")
+                    if self.notice:
+                        say(self.notice)
                 time.sleep(TICK_SECONDS)
         finally:
             self._stop()
@@ -181,13 +193,17 @@ def commands(host: str, port: int, *, demo: bool) -> list[Child]:
         "--no-access-log --log-level warning"
     )
     worker = (
-        "-m celery --quiet -A config worker --pool threads --concurrency 4 --without-gossip "
-        "--without-mingle --without-heartbeat -l warning"
+        "-m celery --quiet -A config worker "
+        "--pool threads --without-gossip --without-mingle --without-heartbeat -l warning"
     )
+    # Slow calls must not hold up deadlines.
+    calls = f"{worker} --concurrency 4 -Q {CALLS} -n calls@%h"
+    sweeps = f"{worker} --concurrency 1 -Q {SWEEPS} -n sweeps@%h"
     beat = "-m celery --quiet -A config beat -l warning --pidfile="
     children = [
         Child("web", [python, *web.split()]),
-        Child("worker", [python, *worker.split()]),
+        Child("worker", [python, *calls.split()]),
+        Child("sweeper", [python, *sweeps.split()]),
         Child("scheduler", [python, *beat.split()]),
     ]
     if demo:
@@ -208,7 +224,7 @@ def prepare(*, demo: bool) -> None:
     call_command("migrate", interactive=False, verbosity=0)
     workspaces = apps.get_model("accounts_app", "Workspace")._default_manager
     if demo and not workspaces.filter(slug="demo").exists():
-        call_command("seed_demo")
+        call_command("seed_demo", stdout=StringIO())
     connections.close_all()
 
 
@@ -241,6 +257,7 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
             _require_free(LOOPBACK, payments, "ASSENT_DEMO_PAYMENTS_PORT")
             os.environ["ASSENT_DEMO_PAYMENTS_PORT"] = str(payments)
         prepare(demo=demo)
+        supervisor.notice = read_notice(home) if demo else ""
     except (HomeError, CommandError, ImproperlyConfigured, DatabaseError) as error:
         sys.stderr.write(f"Assent cannot start. {error}\n")
         return 1

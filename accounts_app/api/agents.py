@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, ClassVar
 
 from django.http import HttpResponse
 from rest_framework.request import Request
@@ -39,6 +39,8 @@ def show_agent(agent: Agent) -> dict[str, Any]:
 class AgentListView(ApiView):
     """The agents of the workspace."""
 
+    lists = True
+
     serializer_class = AgentShown
 
     def get(self, request: Request) -> HttpResponse:
@@ -49,6 +51,9 @@ class AgentListView(ApiView):
 
 class AgentView(ApiView):
     """One agent, by its slug."""
+
+    bodies: ClassVar = {"PUT": AgentBody}
+    creates = True
 
     serializer_class = AgentShown
 

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from django.conf import settings
 from django.db.models import Model, QuerySet
@@ -30,6 +30,14 @@ class ApiView(GenericAPIView[Any]):
     """An endpoint of the contract."""
 
     queryset = Agent.objects.none()
+    bodies: ClassVar[dict[str, type[StrictSerializer]]] = {}
+    """The form of the body for each method, for the OpenAPI document."""
+    lists = False
+    """Whether GET answers a page of a list."""
+    creates = False
+    """Whether POST or PUT answers 201 for what is new."""
+    query: ClassVar[tuple[str, ...]] = ()
+    """Query parameters beside the filters, for the OpenAPI document."""
 
     @property
     def actor(self) -> Actor:

@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, ClassVar
 
 from django.http import HttpResponse
 from rest_framework.request import Request
@@ -112,6 +112,8 @@ def show_operation(row: Operation) -> dict[str, Any]:
 class IntegrationsView(ApiView):
     """The integrations of the workspace."""
 
+    lists = True
+
     serializer_class = IntegrationShown
 
     def get(self, request: Request) -> HttpResponse:
@@ -123,6 +125,9 @@ class IntegrationsView(ApiView):
 
 class IntegrationView(ApiView):
     """One integration, by its slug."""
+
+    bodies: ClassVar = {"PUT": IntegrationBody}
+    creates = True
 
     serializer_class = IntegrationShown
 
@@ -157,6 +162,8 @@ class IntegrationView(ApiView):
 class OperationsView(ApiView):
     """The operations of all integrations."""
 
+    lists = True
+
     serializer_class = OperationShown
 
     def get(self, request: Request) -> HttpResponse:
@@ -168,6 +175,9 @@ class OperationsView(ApiView):
 
 class OperationView(ApiView):
     """One operation of an integration."""
+
+    bodies: ClassVar = {"PUT": OperationBody}
+    creates = True
 
     serializer_class = OperationShown
 

@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, ClassVar
 
 import django_filters
 from django.http import HttpResponse
@@ -75,6 +75,10 @@ class SessionApiView(ApiView):
 class SessionsView(SessionApiView):
     """Open a session, or list them."""
 
+    bodies: ClassVar = {"POST": SessionBody}
+    lists = creates = True
+    filterset_class = SessionFilter
+
     def get(self, request: Request) -> HttpResponse:
         self.actor.require_scope(*READERS)
         rows = Session.objects.visible_to(self.actor).select_related("agent")
@@ -115,6 +119,7 @@ class SessionEndView(SessionApiView):
 
     status = SessionStatus.ENDED
     form: type[StrictSerializer] = NoBody
+    bodies: ClassVar = {"POST": NoBody}
 
     def post(self, request: Request, pk: str) -> HttpResponse:
         data = self.parsed()
@@ -130,3 +135,4 @@ class SessionTerminateView(SessionEndView):
 
     status = SessionStatus.TERMINATED
     form = ReasonBody
+    bodies: ClassVar = {"POST": ReasonBody}

@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, ClassVar
 
 import django_filters
 from django.http import HttpResponse
@@ -83,6 +83,10 @@ class CallApiView(ApiView):
 class CallsView(CallApiView):
     """Ask for an operation to be performed, or list what was asked."""
 
+    bodies: ClassVar = {"POST": CallBody}
+    lists = creates = True
+    filterset_class = CallFilter
+
     def get(self, request: Request) -> HttpResponse:
         self.actor.require_scope(*READERS)
         rows = calls_to_show(self.filtered(CallFilter, ToolCall.objects.visible_to(self.actor)))
@@ -115,6 +119,8 @@ class CallsView(CallApiView):
 class CallView(CallApiView):
     """One tool call; with `wait` it is answered when the call has its end."""
 
+    query: ClassVar = ("wait",)
+
     def get(self, request: Request, pk: str) -> HttpResponse:
         call = self.get_call(pk)
         self.actor.require_scope(*READERS)
@@ -124,6 +130,8 @@ class CallView(CallApiView):
 
 class CallCancelView(CallApiView):
     """Cancel a call of which nothing was sent."""
+
+    bodies: ClassVar = {"POST": ReasonBody}
 
     def post(self, request: Request, pk: str) -> HttpResponse:
         data = self.parsed()
@@ -135,6 +143,8 @@ class CallCancelView(CallApiView):
 
 class CallResultView(CallApiView):
     """The result of a call that the agent ran itself."""
+
+    bodies: ClassVar = {"POST": ClientResultBody}
 
     def post(self, request: Request, pk: str) -> HttpResponse:
         data = self.parsed()

@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, ClassVar
 
 import django_filters
 from django.http import HttpResponse
@@ -70,6 +70,10 @@ class RunApiView(ApiView):
 class RunsView(RunApiView):
     """Open a run in a session, or list them."""
 
+    bodies: ClassVar = {"POST": RunBody}
+    lists = creates = True
+    filterset_class = RunFilter
+
     def get(self, request: Request) -> HttpResponse:
         self.actor.require_scope(*READERS)
         rows = self.filtered(RunFilter, Run.objects.visible_to(self.actor))
@@ -106,6 +110,8 @@ class RunsView(RunApiView):
 class RunView(RunApiView):
     """One run."""
 
+    query: ClassVar = ("wait",)
+
     def get(self, request: Request, pk: str) -> HttpResponse:
         run = self.get_run(pk)
         self.actor.require_scope(*READERS)
@@ -116,6 +122,7 @@ class RunEndView(RunApiView):
     """End a run; subclasses say how."""
 
     form: type[StrictSerializer] = CompleteBody
+    bodies: ClassVar = {"POST": CompleteBody}
     status = RunStatus.COMPLETED
 
     def post(self, request: Request, pk: str) -> HttpResponse:
@@ -144,6 +151,7 @@ class RunFailView(RunEndView):
     """Fail a run, with its error."""
 
     form = FailBody
+    bodies: ClassVar = {"POST": FailBody}
     status = RunStatus.FAILED
 
 
@@ -151,4 +159,5 @@ class RunTerminateView(RunEndView):
     """Terminate a run."""
 
     form = ReasonBody
+    bodies: ClassVar = {"POST": ReasonBody}
     status = RunStatus.TERMINATED

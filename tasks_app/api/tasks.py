@@ -194,6 +194,11 @@ class TaskApiView(ApiView):
 class TasksView(TaskApiView):
     """Ask a person, or list what was asked."""
 
+    bodies: ClassVar = {"POST": TaskBody}
+    lists = creates = True
+    filterset_class = TaskFilter
+    query: ClassVar = ("ordering",)
+
     def get(self, request: Request) -> HttpResponse:
         self.actor.require_scope(*READERS)
         rows = self.filtered(TaskFilter, UserTask.objects.visible_to(self.actor), "ordering")
@@ -245,6 +250,8 @@ class TasksView(TaskApiView):
 class TaskView(TaskApiView):
     """One task."""
 
+    query: ClassVar = ("wait",)
+
     def get(self, request: Request, pk: str) -> HttpResponse:
         task = self.get_task(pk)
         self.actor.require_scope(*READERS)
@@ -253,6 +260,8 @@ class TaskView(TaskApiView):
 
 class TaskResultView(TaskApiView):
     """What a task came to; with `wait` it is answered when the task has its end."""
+
+    query: ClassVar = ("wait",)
 
     serializer_class = ResultShown
 
@@ -266,7 +275,8 @@ class TaskCompleteView(TaskApiView):
     """Decide a task."""
 
     form: type[StrictSerializer] = DecideBody
-    action: str | None = None
+    bodies: ClassVar = {"POST": DecideBody}
+    shortcut: str | None = None
 
     def post(self, request: Request, pk: str) -> HttpResponse:
         data = self.parsed()
@@ -289,7 +299,7 @@ class TaskCompleteView(TaskApiView):
     def read(self, data: Any) -> Decide:
         """Check the body; this comes last, so that a loser learns who was faster."""
         body = self.body(self.form, data)
-        action = self.action or body.get("action")
+        action = self.shortcut or body.get("action")
         return Decide(
             answer=Answer(action, body.get("value"), body.get("comment")),
             metadata=body.get("metadata") or {},
@@ -301,18 +311,22 @@ class TaskApproveView(TaskCompleteView):
     """Decide a task with `approve`."""
 
     form = ShortcutBody
-    action = "approve"
+    bodies: ClassVar = {"POST": ShortcutBody}
+    shortcut = "approve"
 
 
 class TaskRejectView(TaskCompleteView):
     """Decide a task with `reject`."""
 
     form = ShortcutBody
-    action = "reject"
+    bodies: ClassVar = {"POST": ShortcutBody}
+    shortcut = "reject"
 
 
 class TaskCancelView(TaskApiView):
     """Withdraw a task."""
+
+    bodies: ClassVar = {"POST": ReasonBody}
 
     def post(self, request: Request, pk: str) -> HttpResponse:
         data = self.parsed()
@@ -329,6 +343,8 @@ class TaskCancelView(TaskApiView):
 
 class TaskEventsView(TaskApiView):
     """The audit trail of one task."""
+
+    lists = True
 
     serializer_class = EventShown
 

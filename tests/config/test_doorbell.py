@@ -162,9 +162,9 @@ def test_the_embedded_broker_gets_one_file_for_each_ring(
     assert bell.flush(5)
     assert bell.counts() == Counts(sent=1)
     (file,) = (tmp_path / "broker" / "messages").iterdir()
-    assert file.name.endswith(".celery.msg")
+    assert file.name.endswith(".calls.msg")
     with app.connection_for_read() as connection:
-        message = connection.SimpleQueue("celery").get(timeout=2)
+        message = connection.SimpleQueue("calls").get(timeout=2)
         assert message.headers["task"] == JOB
         assert message.payload[0] == ["0190a1b2"]
         message.ack()

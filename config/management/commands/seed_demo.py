@@ -12,7 +12,7 @@ from accounts_app.services.api_keys import create_api_key
 from accounts_app.services.members import create_member, create_workspace
 from accounts_app.services.unit import unit_of_work
 from config.demo_payments import demo_token
-from config.home import demo_payments_port
+from config.home import demo_payments_port, write_notice
 from integrations_app.models import Integration
 from integrations_app.services.catalogue import (
     IntegrationValues,
@@ -81,11 +81,13 @@ class Command(BaseCommand):
             put_agent(demo, slug="research", name="Research agent", tasks_enabled=True)
             _operations(demo, _payments(demo))
             _, key = create_api_key(demo, name="demo", scopes=["runs", "read"])
-        return (
+        notice = (
             f"Demo users: {', '.join([*MEMBERS, 'cora'])}\n"
             f"Demo password: {password}\n"
             f"Demo key (runs, read): {key}"
         )
+        write_notice(settings.ASSENT_HOME, notice)
+        return notice
 
 
 def _member(actor: Actor, username: str, role: str, password: str) -> None:
