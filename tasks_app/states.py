@@ -49,6 +49,7 @@ class About(TextChoices):
 
     NOTHING = "nothing", "Nothing but the task"
     CALL = "call", "Whether a call runs"
+    REVIEW = "review", "Whether a call that the guard paused goes on"
     OUTCOME = "outcome", "Whether a call has happened"
 
 
@@ -70,3 +71,19 @@ class OutcomeAction(TextChoices):
     IT_HAPPENED = "it_happened", "It happened"
     IT_DID_NOT = "it_did_not", "It did not happen"
     SEND_AGAIN = "send_again", "Send it again"
+
+
+class CommentType(TextChoices):
+    """What was said about a task without deciding it."""
+
+    COMMENT = "comment", "Comment"
+    QUESTION = "question", "Question to the agent"
+    INFORMATION = "information", "Answer of the agent"
+
+
+class MessageRole(TextChoices):
+    """Who speaks in a run."""
+
+    USER = "user", "Person"
+    AGENT = "agent", "Agent"
+    SYSTEM = "system", "System"

@@ -1,3 +1,15 @@
+from tasks_app.models.messages import Message
+from tasks_app.models.reviewing import Comment, DraftRevision, Reviewer, Vote
+from tasks_app.models.sweeps import SweepRun
 from tasks_app.models.tasks import Decision, UserTask
 
-__all__ = ["Decision", "UserTask"]
+__all__ = [
+    "Comment",
+    "Decision",
+    "DraftRevision",
+    "Message",
+    "Reviewer",
+    "SweepRun",
+    "UserTask",
+    "Vote",
+]

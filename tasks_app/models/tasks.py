@@ -40,16 +40,47 @@ class UserTask(WorkspaceModel):
     why = JSONTextField(default=list)
     stale = JSONTextField(null=True)
     metadata = JSONTextField(default=dict)
+    policy = JSONTextField(null=True, help_text="The operation's approval policy, as it was.")
     allow_self_review = models.BooleanField(default=False)
+    allow_edit = models.BooleanField(default=False, help_text="Of a call's arguments.")
+    guard_said = JSONTextField(null=True, help_text="About the edited arguments, where it pauses.")
+    question = models.TextField(  # noqa: DJ001 - null is no question
+        null=True, help_text="What the agent was asked back and has not answered."
+    )
     survive_parent_close = models.BooleanField(default=False)
+
+    asking_run = models.ForeignKey(
+        Run,
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="questions",
+        help_text="The sub-agent's run that the answer must reach.",
+    )
+    run_chain = JSONTextField(default=list, help_text="Ids of its parent runs, nearest first.")
+
+    reviewers = JSONTextField(null=True, help_text="The names, as they were given.")
+    named = models.BooleanField(default=False, help_text="Only the named reviewers may decide.")
+    quorum = models.PositiveSmallIntegerField(null=True, help_text="Unset: one decides.")
+    unroutable = models.BooleanField(default=False, help_text="Nobody is left who may decide.")
+    assigned_to = models.ForeignKey(
+        User, on_delete=models.SET_NULL, null=True, related_name="assigned_tasks"
+    )
+    delegated_by = models.ForeignKey(
+        User, on_delete=models.SET_NULL, null=True, related_name="delegated_tasks"
+    )
 
     due_at = models.DateTimeField(null=True)
     timeout_seconds = models.FloatField(null=True)
     on_timeout = JSONTextField(default="return")
+    escalation_level = models.PositiveSmallIntegerField(default=0)
+    remind_before_seconds = JSONTextField(default=list)
+    next_reminder_at = models.DateTimeField(null=True)
+    reminded = JSONTextField(default=list, help_text="The reminders that were given.")
 
     claimed_by = models.ForeignKey(
         User, on_delete=models.SET_NULL, null=True, related_name="claimed_tasks"
     )
+    claim_token = models.UUIDField(null=True, help_text="Proves who holds the lease.")
     claim_expires_at = models.DateTimeField(null=True)
 
     action = models.CharField(max_length=120, null=True)  # noqa: DJ001 - null is no action
@@ -75,7 +106,9 @@ class UserTask(WorkspaceModel):
             ),
             models.UniqueConstraint(
                 fields=["tool_call"],
-                condition=Q(status="pending", tool_call__isnull=False),
+                # An alert never blocks: it may be pending beside an approval of the same call.
+                condition=Q(status="pending", tool_call__isnull=False)
+                & ~Q(kind=Kind.ANOMALY_ALERT),
                 name="task_one_pending_for_a_call",
             ),
             models.CheckConstraint(condition=Q(status__in=TaskStatus.values), name="task_status"),
@@ -84,6 +117,21 @@ class UserTask(WorkspaceModel):
             models.Index(fields=["workspace", "status", "-created_at", "-id"], name="task_list"),
             models.Index(fields=["due_at"], condition=Q(status="pending"), name="task_due"),
             models.Index(fields=["run"], condition=Q(status="pending"), name="task_open_in_run"),
+            models.Index(
+                fields=["next_reminder_at"],
+                condition=Q(next_reminder_at__isnull=False),
+                name="task_remind",
+            ),
+            models.Index(
+                fields=["claim_expires_at"],
+                condition=Q(claim_expires_at__isnull=False),
+                name="task_lease",
+            ),
+            models.Index(
+                fields=["workspace"],
+                condition=Q(status="pending", unroutable=True),
+                name="task_unroutable",
+            ),
         ]
 
     def __str__(self) -> str:
