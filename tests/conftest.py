@@ -15,6 +15,18 @@ from accounts_app.services.api_keys import create_api_key
 from accounts_app.services.members import create_member, create_workspace, member_actor
 from tests.api_client import Answer, Api
 from tests.harness.receiver import Receiver
+from tests.harness.server import Server
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The product in processes of its own, with the demo; mark its users with
+    `xdist_group("server")`, so that parallel runs start it once."""
+    running = Server(tmp_path_factory.mktemp("server") / "home")
+    try:
+        yield running.start()
+    finally:
+        running.stop()
 
 
 @pytest.fixture(scope="session")
