@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig
 
 
 class ConfigAppConfig(AppConfig):
@@ -8,3 +9,9 @@ class ConfigAppConfig(AppConfig):
     def ready(self) -> None:
         """Load the checks of the settings."""
         from config import checks  # noqa: F401 - registers them
+
+
+class BackOfficeConfig(AdminConfig):
+    """Django's admin with our site; it finds the parts' `admin` packages."""
+
+    default_site = "config.admin_site.BackOffice"

@@ -14,6 +14,19 @@ from django.core.exceptions import ImproperlyConfigured
 
 from config.home import load_home_secrets
 
+INDIGO = {
+    "50": "oklch(96.2% .018 272.314)",
+    "100": "oklch(93% .034 272.788)",
+    "200": "oklch(87% .065 274.039)",
+    "300": "oklch(78.5% .115 274.713)",
+    "400": "oklch(67.3% .182 276.935)",
+    "500": "oklch(58.5% .233 277.117)",
+    "600": "oklch(51.1% .262 276.966)",
+    "700": "oklch(45.7% .24 277.023)",
+    "800": "oklch(39.8% .195 277.366)",
+    "900": "oklch(35.9% .144 278.697)",
+    "950": "oklch(25.7% .09 281.288)",
+}
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 
@@ -53,6 +66,7 @@ INSTALLED_APPS = [
     "integrations_app.apps.IntegrationsAppConfig",
     "accounts_app.apps.AccountsAppConfig",
     "unfold.apps.BasicAppConfig",
+    "config.apps.BackOfficeConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -91,6 +105,7 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
             ],
+            "builtins": ["django.contrib.humanize.templatetags.humanize"],
         },
     },
 ]
@@ -185,6 +200,21 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "POSTPROCESSING_HOOKS": ["config.openapi.add_service"],
+}
+
+UNFOLD = {
+    "SITE_TITLE": "Assent",
+    "SITE_HEADER": "Assent",
+    "SITE_SUBHEADER": "config.navigation.workspace_name",
+    "SITE_SYMBOL": "how_to_reg",
+    "SITE_URL": None,
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+    "BORDER_RADIUS": "8px",
+    "COLORS": {"primary": INDIGO},
+    "STYLES": ["config.navigation.stylesheet"],
+    "SCRIPTS": ["config.navigation.script"],
+    "SIDEBAR": {"show_search": False, "navigation": "config.navigation.sidebar"},
 }
 
 ASSENT_URL = _env("ASSENT_URL").rstrip("/")

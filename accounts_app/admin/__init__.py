@@ -1,0 +1,5 @@
+"""The back office's pages of this part; imported by the admin site."""
+
+from accounts_app.admin import reading
+
+__all__ = ["reading"]

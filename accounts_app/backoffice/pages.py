@@ -1,0 +1,137 @@
+"""Own pages of the back office: a class for each, registered by its address.
+
+A page parses, asks a service and shows; rules live in services. A GET changes nothing; whatever
+acts is a POST with its CSRF token. Registered pages are served by the admin site, which lets in
+members only.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.views import View
+
+from accounts_app.backoffice.requests import actor_of
+from accounts_app.errors import DomainError, Forbidden, NotFound
+from accounts_app.scoping import Actor
+from accounts_app.states import Permission
+
+Wrap = Callable[[Callable[..., HttpResponseBase]], Callable[..., HttpResponseBase]]
+
+
+class Page(View):
+    """A page of the back office.
+
+    Attributes:
+        title: what the header and the tab say.
+        template_name: extends `admin/base_site.html`, or is a part of a page for htmx.
+        permissions: any one of them is needed; empty lets every member in.
+        parents: what the header shows before the title, as pairs of text and page name.
+    """
+
+    title: ClassVar[str] = ""
+    template_name: ClassVar[str] = ""
+    permissions: ClassVar[Sequence[Permission]] = ()
+    parents: ClassVar[Sequence[tuple[str, str]]] = ()
+
+    @property
+    def actor(self) -> Actor:
+        return actor_of(self.request)
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Let in whoever may see the page, and turn refusals into what a browser expects.
+
+        Raises:
+            Http404: not there, or not visible to this person.
+            PermissionDenied: visible, but not permitted.
+        """
+        try:
+            self.check_permissions()
+            return super().dispatch(request, *args, **kwargs)
+        except NotFound as refusal:
+            raise Http404(refusal.detail) from refusal
+        except Forbidden as refusal:
+            raise PermissionDenied(refusal.detail) from refusal
+
+    def check_permissions(self) -> None:
+        """Refuse a person whose roles do not lead here.
+
+        Raises:
+            Forbidden: naming what would be needed.
+        """
+        wanted = self.permissions
+        if wanted and not any(self.actor.can(permission) for permission in wanted):
+            needed = " or ".join(f"“{permission.label}”" for permission in wanted)
+            raise Forbidden(f"Your roles do not include {needed}.")
+
+    def render(
+        self, *, template: str = "", status: int = 200, title: str = "", **more: Any
+    ) -> TemplateResponse:
+        """The page, with everything that the frame around it needs."""
+        crumbs = [{"title": text, "link": reverse(name)} for text, name in self.parents]
+        context = {
+            **admin.site.each_context(self.request),
+            "title": title or self.title,
+            "crumbs": crumbs,
+            "actor": self.actor,
+            **more,
+        }
+        return TemplateResponse(
+            self.request, template or self.template_name, context, status=status
+        )
+
+    def part(self, template: str, *, status: int = 200, **more: Any) -> TemplateResponse:
+        """A part of a page, for htmx: without the frame, so without its queries."""
+        return TemplateResponse(
+            self.request, template, {"actor": self.actor, **more}, status=status
+        )
+
+    def act(self, do: Callable[[], str], *, then: str) -> HttpResponse:
+        """Do what a form asks for, say how it went, and go on.
+
+        Args:
+            do: calls the service and returns the sentence that says what was done.
+            then: the address to go to.
+        """
+        try:
+            messages.success(self.request, do())
+        except (NotFound, Forbidden):
+            raise
+        except DomainError as refusal:
+            messages.error(self.request, refusal.detail)
+        return HttpResponseRedirect(then)
+
+
+_registered: dict[str, tuple[str, type[View]]] = {}
+
+
+def register(route: str, name: str) -> Callable[[type[Page]], type[Page]]:
+    """Serve a page at this address.
+
+    Args:
+        route: below `/admin/`, as for `django.urls.path`.
+        name: its name in the namespace `admin`.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+
+    def add(page: type[Page]) -> type[Page]:
+        if name in _registered:
+            raise ValueError(f"Two pages are named {name!r}.")
+        _registered[name] = (route, page)
+        return page
+
+    return add
+
+
+def page_urls(wrap: Wrap) -> list[URLPattern]:
+    """The addresses of all registered pages, behind the site's own check."""
+    return [
+        path(route, wrap(page.as_view()), name=name) for name, (route, page) in _registered.items()
+    ]

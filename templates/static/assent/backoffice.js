@@ -1,0 +1,40 @@
+/* What the back office's pages share: the CSRF token for htmx, the appearance, announcements. */
+"use strict";
+
+document.addEventListener("htmx:configRequest", (event) => {
+  const token = document.querySelector("meta[name=csrf-token]");
+  if (token && event.detail.verb !== "get") {
+    event.detail.headers["X-CSRFToken"] = token.content;
+  }
+});
+
+/* A conflict, a refusal and a wrong field are answers to show, not errors to drop. */
+document.addEventListener("htmx:beforeSwap", (event) => {
+  if ([403, 404, 409, 422, 428].includes(event.detail.xhr.status)) {
+    event.detail.shouldSwap = true;
+    event.detail.isError = false;
+  }
+});
+
+/* Signed out meanwhile: the answer would be the sign-in page inside of a card. */
+document.addEventListener("htmx:afterRequest", (event) => {
+  if (event.detail.xhr.responseURL.includes("/accounts/login/")) {
+    window.location.reload();
+  }
+});
+
+function announce(text) {
+  const announcer = document.getElementById("announcer");
+  if (announcer) {
+    announcer.textContent = text;
+  }
+}
+
+/* The theme keeps the choice under this name, and follows it at once. */
+document.addEventListener("click", (event) => {
+  const choice = event.target.closest("[data-theme-choice]");
+  if (choice) {
+    localStorage.setItem("adminTheme", JSON.stringify(choice.dataset.themeChoice));
+    window.location.reload();
+  }
+});
