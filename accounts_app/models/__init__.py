@@ -3,6 +3,7 @@ from accounts_app.models.api_keys import ApiKey
 from accounts_app.models.audit import AuditEntry, AuditHead
 from accounts_app.models.base import JSONTextField, WorkspaceModel, new_id
 from accounts_app.models.plumbing import ClockOffset, Heartbeat, IdempotencyRecord, Wake
+from accounts_app.models.settings import WorkspaceSettings
 from accounts_app.models.users import User
 from accounts_app.models.workspaces import Group, Membership, Workspace
 
@@ -21,5 +22,6 @@ __all__ = [
     "Wake",
     "Workspace",
     "WorkspaceModel",
+    "WorkspaceSettings",
     "new_id",
 ]

@@ -6,14 +6,9 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts_app.backoffice.base import SafeModelAdmin
-from accounts_app.models import ApiKey, Membership, User
+from accounts_app.models import ApiKey, Membership
+from tests.backoffice.people import signed_in
 from tests.conftest import PASSWORD, Cast
-
-
-def signed_in(username: str) -> Client:
-    client = Client()
-    client.force_login(User.objects.get(username=username))
-    return client
 
 
 def test_the_first_page_leads_to_the_sign_in(cast: Cast, client: Client) -> None:

@@ -1,0 +1,159 @@
+"""Forms of the back office: a service's refusal stands next to the field that it is about."""
+
+import zoneinfo
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
+
+from accounts_app.backoffice.pages import Page
+from accounts_app.errors import Conflict, DomainError, Forbidden, Invalid, NotFound
+from accounts_app.states import Permission
+
+UNITS = (("1", "seconds"), ("60", "minutes"), ("3600", "hours"), ("86400", "days"))
+
+
+class BackOfficeForm(forms.Form):
+    """A form whose names are those of the service's members, as far as possible.
+
+    Attributes:
+        members: for members that are named otherwise: member → field.
+    """
+
+    required_css_class = "required"
+    members: ClassVar[Mapping[str, str]] = {}
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{"label_suffix": "", **options})
+
+    def refuse(self, refusal: DomainError) -> None:
+        """Show a refusal where it belongs; what no field is named for stands above the form."""
+        if not isinstance(refusal, Invalid):
+            self.add_error(None, refusal.detail)
+            return
+        for error in refusal.errors:
+            field = self.field_of(error.field)
+            text = error.detail if field else f"{error.field}: {error.detail}"
+            self.add_error(field, text)
+
+    def field_of(self, member: str) -> str | None:
+        """The field of a member: the longest known beginning of its dotted path."""
+        steps = member.split(".")
+        for length in range(len(steps), 0, -1):
+            name = ".".join(steps[:length])
+            name = self.members.get(name, name)
+            if name in self.fields:
+                return name
+        return self.members.get("") if "" in self.members else None
+
+
+class FormPage(Page):
+    """A page with one form: shown by GET, saved by POST, shown again with what is wrong.
+
+    Attributes:
+        form_class: the form.
+        write_permissions: any one is needed to save; those who only read see it locked.
+    """
+
+    form_class: ClassVar[type[BackOfficeForm]]
+    write_permissions: ClassVar[tuple[Permission, ...]] = ()
+
+    def get(self, request: HttpRequest, **names: Any) -> HttpResponseBase:
+        return self.show(self.make_form())
+
+    def post(self, request: HttpRequest, **names: Any) -> HttpResponseBase:
+        self.check_may_write()
+        form = self.make_form(request.POST)
+        if not form.is_valid():
+            return self.show(form, status=422)
+        try:
+            said = self.save(form)
+        except (NotFound, Forbidden):
+            raise
+        except DomainError as refusal:
+            form.refuse(refusal)
+            return self.show(form, status=409 if isinstance(refusal, Conflict) else 422)
+        messages.success(request, said)
+        return HttpResponseRedirect(self.next_page())
+
+    @property
+    def may_write(self) -> bool:
+        return not self.write_permissions or any(map(self.actor.can, self.write_permissions))
+
+    def check_may_write(self) -> None:
+        """Refuse whoever may only read the page.
+
+        Raises:
+            Forbidden: naming what would be needed.
+        """
+        if not self.may_write:
+            self.actor.require(self.write_permissions[0])
+
+    def make_form(self, data: Any = None) -> BackOfficeForm:
+        form = self.form_class(data, initial=self.initial())
+        if not self.may_write:
+            for field in form.fields.values():
+                field.disabled = True
+        return form
+
+    def show(self, form: BackOfficeForm, *, status: int = 200) -> TemplateResponse:
+        return self.render(status=status, form=form, may_write=self.may_write, **self.more())
+
+    def initial(self) -> dict[str, Any]:
+        """What the form shows before anybody typed."""
+        return {}
+
+    def more(self) -> dict[str, Any]:
+        """What the template needs besides the form."""
+        return {}
+
+    def save(self, form: BackOfficeForm) -> str:
+        """Call the service; returns the sentence that says what was done."""
+        raise NotImplementedError
+
+    def next_page(self) -> str:
+        return self.request.get_full_path()
+
+
+class DurationWidget(forms.MultiWidget):
+    """A number and its unit."""
+
+    template_name = "accounts_app/parts/duration.html"
+
+    def __init__(self) -> None:
+        number = forms.NumberInput(attrs={"step": "any", "min": "0", "aria-label": "How many"})
+        super().__init__([number, forms.Select(choices=UNITS, attrs={"aria-label": "Unit"})])
+
+    def decompress(self, value: Any) -> list[Any]:
+        if value in (None, ""):
+            return [None, "3600"]
+        seconds = float(value)
+        unit = next(u for u, _ in reversed(UNITS) if seconds % int(u) == 0 or u == "1")
+        number = seconds / int(unit)
+        return [int(number) if number.is_integer() else number, unit]
+
+
+class DurationField(forms.MultiValueField):
+    """A length of time in seconds, typed with a unit; empty is None."""
+
+    widget = DurationWidget
+
+    def __init__(self, **options: Any) -> None:
+        fields = (forms.FloatField(min_value=0, required=False), forms.ChoiceField(choices=UNITS))
+        super().__init__(fields, require_all_fields=False, **options)
+
+    def compress(self, data_list: list[Any]) -> float | None:
+        if not data_list or data_list[0] is None:
+            return None
+        seconds = float(data_list[0]) * int(data_list[1] or 1)
+        return int(seconds) if seconds.is_integer() else seconds
+
+
+def time_zones() -> list[tuple[str, str]]:
+    """The time zones that a person can choose from."""
+    names = sorted(name for name in zoneinfo.available_timezones() if "/" in name or name == "UTC")
+    return [(name, name.replace("_", " ")) for name in names if not name.startswith("Etc/")]
