@@ -1,7 +1,8 @@
 """Named points at which tests let a process die, fail or wait; nothing happens elsewhere.
 
 `ASSENT_FAULTS` holds `point=action` pairs, read only where the setting `ASSENT_TEST_FAULTS` is
-on. Actions: `kill9`, `raise`, `sleep:SECONDS`.
+on. Actions: `kill9`, `sigquit`, `raise`, `sleep:SECONDS`, and `raise_after_commit`, by which the
+transaction is kept and its caller sees a failure all the same.
 """
 
 import os
@@ -9,6 +10,35 @@ import signal
 import time
 
 from django.conf import settings
+from django.db import transaction
+
+POINTS = (
+    "create.before_commit",
+    "create.after_commit",
+    "decide.before_tx",
+    "decide.in_tx",
+    "decide.before_commit",
+    "decide.after_commit",
+    "nudge.before",
+    "nudge.after",
+    "claim.after",
+    "verify.after",
+    "mark.before_commit",
+    "mark.after",
+    "send.connected",
+    "send.mid_body",
+    "send.after_body",
+    "send.after",
+    "record.before",
+    "record.before_commit",
+    "record.after_commit",
+    "sweep.mid_batch",
+    "expire.after_cas",
+    "recover.before_commit",
+    "webhook.before_send",
+    "webhook.after_send",
+)
+"""Every point on the way from a call that was asked for to the news of its end."""
 
 
 class InjectedFault(RuntimeError):
@@ -25,11 +55,22 @@ def fault(point: str) -> None:
         return
     for pair in os.environ.get("ASSENT_FAULTS", "").split(","):
         name, _, action = pair.partition("=")
-        if name != point:
-            continue
-        if action == "kill9":
-            os.kill(os.getpid(), signal.SIGKILL)
-        elif action == "raise":
+        if name == point:
+            _act(point, action)
+
+
+def _act(point: str, action: str) -> None:
+    if action == "kill9":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif action == "sigquit":
+        os.kill(os.getpid(), signal.SIGQUIT)
+    elif action == "raise":
+        raise InjectedFault(point)
+    elif action == "raise_after_commit":
+
+        def fail() -> None:
             raise InjectedFault(point)
-        elif action.startswith("sleep:"):
-            time.sleep(float(action.partition(":")[2]))
+
+        transaction.on_commit(fail)
+    elif action.startswith("sleep:"):
+        time.sleep(float(action.partition(":")[2]))

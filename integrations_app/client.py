@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import httpcore2
 
+from accounts_app.faults import fault
 from integrations_app.addresses import is_refused
 
 MAX_HEADERS, MAX_HEADER_BYTES = 100, 64 * 1024
@@ -304,6 +305,7 @@ class _Backend(httpcore2.NetworkBackend):
 
     def begin(self) -> None:
         """The connection stands: ask the caller, and start the clock."""
+        fault("send.connected")
         self.before_first_byte()
         self.begun = True
         self.deadline = time.monotonic() + self.policy.timeout_seconds
@@ -322,12 +324,14 @@ class _Stream(httpcore2.NetworkStream):
         self.inner, self.backend = inner, backend
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        fault("send.after_body")
         return self.inner.read(max_bytes, self.backend.remaining())
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         if not self.backend.begun:
             self.backend.begin()
         self.inner.write(buffer, self.backend.remaining())
+        fault("send.mid_body")
 
     def close(self) -> None:
         self.inner.close()

@@ -19,6 +19,7 @@ from django.db import connection, transaction
 from django.utils.module_loading import import_string
 
 from accounts_app.clock import db_now
+from accounts_app.faults import fault
 from accounts_app.models import Wake
 from accounts_app.scoping import Actor
 from accounts_app.services.audit import Entry, append
@@ -74,8 +75,10 @@ class Unit:
     def tell(self) -> None:
         if self.topics:
             import_string(settings.ASSENT_WAKE)(list(self.topics))
+        fault("nudge.before")
         for job, *args in self.rings:
             import_string(settings.ASSENT_DOORBELL)(job, *args)
+        fault("nudge.after")
 
 
 _current: ContextVar[Unit | None] = ContextVar("unit_of_work", default=None)

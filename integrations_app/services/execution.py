@@ -272,6 +272,7 @@ def _again(actor: Actor, call: ToolCall, detail: str, read: MaskedAnswer | None 
         else:
             target = ("tool_call", call.pk, call.operation.reference)
             unit.audit(actor, "call.requeued", target, {"in_seconds": pause, "detail": detail})
+        fault("recover.before_commit")
     return Executed(CallStatus.QUEUED, retry_in=pause) if moved else Executed("")
 
 
@@ -308,6 +309,7 @@ def _finish(
         if status == CallStatus.UNKNOWN:
             hooks.call_unknown(unit, actor, call)
         settle_run(unit, call.run_id)
+        fault("record.before_commit")
     fault("record.after_commit")
     return Executed(status)
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from accounts_app.errors import Conflict, Forbidden
+from accounts_app.faults import fault
 from accounts_app.models import Agent, new_id
 from accounts_app.moves import advance
 from accounts_app.scoping import Actor
@@ -73,6 +74,8 @@ def request_call(
             unit.audit(actor, "call.received", target, {"digest": call.request_digest})
             _route(unit, actor, call, screen(unit, call))
             settle_run(unit, run.pk)
+        fault("create.before_commit")
+    fault("create.after_commit")
     if created:
         call.refresh_from_db()
     return call, created

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 from accounts_app.clock import DbNow, db_now
+from accounts_app.faults import fault
 from accounts_app.models import Heartbeat, Wake
 from accounts_app.scoping import system_actor
 from accounts_app.services.idempotency import forget_old
@@ -45,6 +46,7 @@ def expire(task_id: UUID) -> bool:
         default = _default(task)
         if not time_out(unit, actor, task, default):
             return False
+        fault("expire.after_cas")
         if default is not None and task.tool_call is not None:
             apply_decision(
                 unit,
@@ -102,6 +104,7 @@ def _each(find: Callable[[int], list[UUID]], act: Callable[[UUID], bool]) -> int
         for pk in found:
             seen.add(pk)
             moved += act(pk)
+            fault("sweep.mid_batch")
 
 
 def _ring_again() -> int:

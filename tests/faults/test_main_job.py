@@ -1,0 +1,130 @@
+"""The main job with real processes, on the embedded default and on PostgreSQL with RabbitMQ."""
+
+import time
+
+import pytest
+
+from tests.harness.installation import Installation, open_run
+from tests.harness.receiver import Receiver
+
+pytestmark = [pytest.mark.enable_socket, pytest.mark.xdist_group("installation")]
+
+
+def effects(service: Receiver, call: str) -> int:
+    return service.effects()[call]
+
+
+def test_a_small_refund_runs_at_once(installation: Installation, service: Receiver) -> None:
+    agent = installation.api("runs,read", "--agent", "support")
+    call = installation.refund(agent, 40).ok(201)
+    assert call["task"] is None
+    done = installation.settled(agent, call["id"])
+    assert (done["status"], done["result"]["status_code"]) == ("succeeded", 200)
+    assert effects(service, call["id"]) == 1
+
+
+def test_an_approved_refund_reaches_the_waiting_agent_within_a_second(
+    installation: Installation, service: Receiver
+) -> None:
+    agent = installation.api("runs,read", "--agent", "support")
+    person = installation.api("decide,read")
+    call = installation.refund(agent, 900).ok(201)
+    assert call["status"] == "awaiting_approval"
+    waiter = installation.waiting(agent, f"tool-calls/{call['id']}")
+    time.sleep(0.5)
+    assert not waiter.done()
+    assert effects(service, call["id"]) == 0
+    person.post(f"tasks/{call['task']}/approve", {"comment": "fine"}).ok()
+    decided_at = time.monotonic()
+    answer = waiter.result(timeout=30).ok()
+    # The queue's own poll and a loaded machine count too; the goal is a second on an idle one.
+    assert answer["status"] == "succeeded"
+    assert answer.arrived_at - decided_at < 1.0
+    assert effects(service, call["id"]) == 1
+
+
+def test_a_rejected_refund_is_never_sent(installation: Installation, service: Receiver) -> None:
+    agent = installation.api("runs,read", "--agent", "support")
+    call = installation.refund(agent, 900).ok(201)
+    waiter = installation.waiting(agent, f"tool-calls/{call['id']}")
+    body = {"comment": "too much"}
+    installation.api("decide,read").post(f"tasks/{call['task']}/reject", body).ok()
+    answer = waiter.result(timeout=30).ok()
+    assert answer["status"] == "rejected"
+    assert answer["error"] == {"code": "rejected", "detail": "too much"}
+    assert effects(service, call["id"]) == 0
+
+
+def test_everything_killed_while_the_call_waits(
+    installation: Installation, service: Receiver
+) -> None:
+    agent = installation.api("runs,read", "--agent", "support")
+    person = installation.api("decide,read")
+    run = open_run(agent)
+    asked = {"run": run, "key": "order-7"}
+    call = installation.refund(agent, 900, **asked).ok(201)
+    installation.kill()
+    installation.start()
+    assert person.get(f"tasks/{call['task']}").ok()["status"] == "pending"
+    assert installation.refund(agent, 900, **asked).ok(200)["id"] == call["id"]
+    person.post(f"tasks/{call['task']}/approve").ok()
+    done = installation.settled(agent, call["id"])
+    assert done["status"] == "succeeded"
+    again = installation.refund(agent, 900, **asked).ok(200)
+    assert (again["id"], again["result"]) == (call["id"], done["result"])
+    assert effects(service, call["id"]) == 1
+
+
+def test_everything_killed_right_after_the_decision(
+    installation: Installation, service: Receiver
+) -> None:
+    """The decision was answered, so it holds; the message to the worker may be lost."""
+    agent = installation.api("runs,read", "--agent", "support")
+    installation.kill("worker", "sweeper", "scheduler")
+    call = installation.refund(agent, 900).ok(201)
+    installation.api("decide,read").post(f"tasks/{call['task']}/approve").ok()
+    installation.kill("web")
+    installation.start()
+    assert installation.settled(agent, call["id"])["status"] == "succeeded"
+    assert effects(service, call["id"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("slug", "point", "status", "hits"),
+    [
+        ("refund", "mark.after", "unknown", 0),
+        ("refund", "send.after", "unknown", 1),
+        ("refund", "claim.after", "succeeded", 1),
+        ("send_receipt", "send.after", "succeeded", 2),
+    ],
+)
+def test_a_worker_killed_at_work(
+    installation: Installation,
+    service: Receiver,
+    slug: str,
+    point: str,
+    status: str,
+    hits: int,
+) -> None:
+    """Between mark and answer: `once` is asked about, `idempotent` is sent again."""
+    agent = installation.api("runs,read", "--agent", "support")
+    installation.kill("worker")
+    installation.start("worker", faults=f"{point}=kill9")
+    body = {
+        "run": open_run(agent),
+        "operation": f"payments.{slug}",
+        "arguments": {"charge": "ch_1", "amount": 40} if slug == "refund" else {"charge": "ch_1"},
+    }
+    call = agent.post("tool-calls", body).ok(201)
+    assert installation.has_died("worker") == -9
+    installation.start("worker")
+    assert agent.get(f"tool-calls/{call['id']}").ok()["status"] == "executing"
+    installation.move_clock(61)
+    done = installation.settled(agent, call["id"], within=40)
+    assert done["status"] == status
+    assert effects(service, call["id"]) == hits
+    if status == "unknown":
+        task = installation.api("decide,read").get(f"tasks/{done['task']}").ok()
+        names = [action["name"] for action in task["actions"]]
+        assert names == ["it_happened", "it_did_not", "send_again"]
+        assert agent.get(f"runs/{call['run']}").ok()["status"] == "waiting"
