@@ -6,7 +6,7 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
 from accounts_app.api import agents
 from config.problems import api_not_found
 from integrations_app.api import catalogue, sessions
-from tasks_app.api import calls, runs, tasks
+from tasks_app.api import calls, deciding, runs, tasks, working
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("agents", agents.AgentListView.as_view()),
@@ -32,12 +32,19 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("tool-calls/<str:pk>/cancel", calls.CallCancelView.as_view()),
     path("tool-calls/<str:pk>/result", calls.CallResultView.as_view()),
     path("tasks", tasks.TasksView.as_view()),
+    path("tasks/bulk-complete", deciding.TaskBulkView.as_view()),
     path("tasks/<str:pk>", tasks.TaskView.as_view()),
     path("tasks/<str:pk>/result", tasks.TaskResultView.as_view()),
-    path("tasks/<str:pk>/complete", tasks.TaskCompleteView.as_view()),
-    path("tasks/<str:pk>/approve", tasks.TaskApproveView.as_view()),
-    path("tasks/<str:pk>/reject", tasks.TaskRejectView.as_view()),
-    path("tasks/<str:pk>/cancel", tasks.TaskCancelView.as_view()),
+    path("tasks/<str:pk>/complete", deciding.TaskCompleteView.as_view()),
+    path("tasks/<str:pk>/approve", deciding.TaskApproveView.as_view()),
+    path("tasks/<str:pk>/reject", deciding.TaskRejectView.as_view()),
+    path("tasks/<str:pk>/cancel", deciding.TaskCancelView.as_view()),
+    path("tasks/<str:pk>/draft", working.TaskDraftView.as_view()),
+    path("tasks/<str:pk>/metadata", working.TaskMetadataView.as_view()),
+    path("tasks/<str:pk>/comments", working.TaskCommentsView.as_view()),
+    path("tasks/<str:pk>/ask", working.TaskAskView.as_view()),
+    path("tasks/<str:pk>/information", working.TaskInformationView.as_view()),
+    path("tasks/<str:pk>/extend", working.TaskExtendView.as_view()),
     path("tasks/<str:pk>/events", tasks.TaskEventsView.as_view()),
     path("schema/", SpectacularJSONAPIView.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),

@@ -1,4 +1,4 @@
-"""Refusals as problem documents (RFC 9457): the one place that knows statuses."""
+"""Refusals as problem documents (RFC 9457)."""
 
 import logging
 from typing import Any
@@ -10,27 +10,11 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from accounts_app import errors
+from accounts_app.api.statuses import status_of
 
 logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
-STATUSES: dict[type[errors.DomainError], int] = {
-    errors.ParseError: 400,
-    errors.NotAuthenticated: 401,
-    errors.Forbidden: 403,
-    errors.NotFound: 404,
-    errors.Conflict: 409,
-    errors.Invalid: 422,
-    errors.PreconditionRequired: 428,
-}
-
-
-def status_of(error: errors.DomainError) -> int:
-    """The HTTP status that a refusal becomes."""
-    for kind, status in STATUSES.items():
-        if isinstance(error, kind):
-            return status
-    return 400
 
 
 def document(status: int, code: str, title: str, detail: str, **more: Any) -> dict[str, Any]:

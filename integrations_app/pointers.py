@@ -100,6 +100,34 @@ def mask(document: Any, pointers: Iterable[str], mask: str = MASK) -> Any:
     return copy
 
 
+def unmask(document: Any, original: Any, pointers: Iterable[str], mask: str = MASK) -> Any:
+    """A copy in which every mask that still stands at a pointer is the original's value again.
+
+    Args:
+        document: parsed JSON that was shown masked and came back, perhaps changed elsewhere.
+        original: what was masked.
+        pointers: the places that were masked.
+        mask: what stands at a place that was left as it was shown.
+
+    Raises:
+        ValueError: a pointer is malformed.
+    """
+    copy = _copy(document)
+    for pointer in pointers:
+        tokens = parse(pointer)
+        try:
+            if get(copy, pointer) != mask:
+                continue
+            value = get(original, pointer)
+        except KeyError:
+            continue
+        if not tokens:
+            return value
+        parent = get(copy, build(tokens[:-1]))
+        parent[_step(parent, tokens[-1])] = value
+    return copy
+
+
 def _step(container: Any, token: str) -> str | int:
     """The key of `container` that a token names; KeyError where there is none."""
     if isinstance(container, dict) and token in container:

@@ -30,6 +30,7 @@ class ApprovalPolicy:
         actions: what they may choose from.
         timeout_seconds: how long they have; None is for ever.
         on_timeout: `return`, or `{"action": name}`.
+        allow_edit: whether who decides may edit the arguments first.
         allow_self_review: whether whoever started the session may decide.
         when: a CEL expression; a person is asked only where it is true. Empty: always.
     """
@@ -37,6 +38,7 @@ class ApprovalPolicy:
     actions: tuple[Action, ...]
     timeout_seconds: float | None = None
     on_timeout: Any = "return"
+    allow_edit: bool = False
     allow_self_review: bool = False
     when: str = ""
 
@@ -47,7 +49,7 @@ class ApprovalPolicy:
             "on_timeout": self.on_timeout,
             "quorum": None,
             "reviewers": None,
-            "allow_edit": False,
+            "allow_edit": self.allow_edit,
             "allow_self_review": self.allow_self_review,
             "when": self.when or None,
         }
@@ -59,6 +61,7 @@ def read_policy(stored: Mapping[str, Any]) -> ApprovalPolicy:
         actions=tuple(from_json(stored["actions"])),
         timeout_seconds=stored["timeout_seconds"],
         on_timeout=stored["on_timeout"],
+        allow_edit=stored["allow_edit"],
         allow_self_review=stored["allow_self_review"],
         when=stored["when"] or "",
     )
@@ -85,13 +88,12 @@ def parse_policy(raw: Any, *, effect: str) -> ApprovalPolicy:
         _refuse("approval.quorum", "A quorum is not supported yet.", "not_supported")
     if raw.get("reviewers") is not None:
         _refuse("approval.reviewers", "Reviewers are not supported yet.", "not_supported")
-    if _boolean(raw, "allow_edit"):
-        _refuse("approval.allow_edit", "Editing arguments is not supported yet.", "not_supported")
     actions = parse_actions(raw.get("actions"), field="approval.actions", for_call=True)
     return ApprovalPolicy(
         actions=tuple(actions),
         timeout_seconds=parse_timeout(raw.get("timeout_seconds"), "approval.timeout_seconds"),
         on_timeout=_call_timeout(raw.get("on_timeout"), actions, effect),
+        allow_edit=_boolean(raw, "allow_edit"),
         allow_self_review=_boolean(raw, "allow_self_review"),
         when=_when(raw.get("when")),
     )

@@ -1,5 +1,6 @@
 """What each kind of task offers and accepts: one validator for every way in (pure)."""
 
+import json
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -11,6 +12,7 @@ from tasks_app.states import APPROVALS, Kind
 
 MAX_COMMENT = 10_000
 MAX_TEXT = 20_000
+MAX_DRAFT_BYTES = 256 * 1024
 OWN_ACTIONS: dict[str, list[Action]] = {
     Kind.MULTI_OPTION: [Action("select", "Select", style="primary")],
     Kind.TEXT: [Action("submit", "Submit", style="primary")],
@@ -127,6 +129,16 @@ def _text(rules: dict[str, Any], value: Any) -> str:
     if rules.get("pattern") and not re2.search(rules["pattern"], value):
         _refuse("value", f"Must match the pattern {rules['pattern']}.")
     return value
+
+
+def check_draft(draft: Any, field: str) -> None:
+    """Refuse work that is too large.
+
+    Raises:
+        Invalid: `too_long`.
+    """
+    if len(json.dumps(draft, ensure_ascii=False).encode()) > MAX_DRAFT_BYTES:
+        _refuse(field, f"At most {MAX_DRAFT_BYTES} bytes.", "too_long")
 
 
 def check_options(kind: str, raw: Any) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from accounts_app.errors import Forbidden
 from accounts_app.scoping import Actor
 from accounts_app.states import ActorType, Permission, Scope
 from tasks_app.models import UserTask
-from tasks_app.states import ANOMALIES, DASHBOARD_ONLY, SEPARATED
+from tasks_app.states import ANOMALIES, DASHBOARD_ONLY, SEPARATED, About
 
 
 def is_participant(actor: Actor, task: UserTask) -> bool:
@@ -73,3 +73,37 @@ def may_decide(actor: Actor, task: UserTask) -> str:
     except Forbidden as refusal:
         return refusal.detail
     return ""
+
+
+def check_may_edit(actor: Actor, task: UserTask) -> None:
+    """Refuse whoever may not edit the work (the contract's “who may edit a draft”).
+
+    An agent never edits the arguments of a call that is under review.
+
+    Raises:
+        Forbidden: `insufficient_scope`, `not_editable`, or what `check_may_decide` says.
+    """
+    if task.tool_call_id is None:
+        if actor.type == ActorType.API_KEY:
+            actor.require_scope(Scope.RUNS, Scope.DECIDE)
+        else:
+            check_may_decide(actor, task)
+        return
+    if actor.type == ActorType.API_KEY:
+        actor.require_scope(Scope.DECIDE)
+    if not task.allow_edit or task.about != About.CALL:
+        text = "The arguments of this call cannot be edited; its operation does not allow it."
+        raise Forbidden(text, code="not_editable")
+    check_may_decide(actor, task)
+
+
+def check_may_comment(actor: Actor, task: UserTask) -> None:
+    """Refuse whoever may not say anything about the task.
+
+    Raises:
+        Forbidden: `insufficient_scope`, or they see no more than its header.
+    """
+    if actor.type == ActorType.API_KEY:
+        actor.require_scope(Scope.RUNS, Scope.DECIDE)
+    elif not sees_context(actor, task):
+        raise Forbidden("You see the header of this task only, and cannot comment on it.")

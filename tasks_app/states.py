@@ -53,6 +53,10 @@ class About(TextChoices):
     OUTCOME = "outcome", "Whether a call has happened"
 
 
+# A pending task about these stands between a call and its way on.
+ABOUT_A_CALL = frozenset({About.CALL, About.REVIEW})
+
+
 class CancelReason(TextChoices):
     """Why a task was dropped; the contract's list."""
 

@@ -1,10 +1,10 @@
-import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
-import django_filters
-from django.db.models import Q, QuerySet, Value
+from django.db.models import Value
 from django.db.models.functions import Coalesce
-from django.http import HttpResponse, QueryDict
+from django.http import HttpResponse
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -18,29 +18,17 @@ from accounts_app.api.fields import (
     Text,
     Whole,
 )
-from accounts_app.api.paging import NEWEST_FIRST, Order, page_of
+from accounts_app.api.paging import Order, page_of
 from accounts_app.api.views import READERS, ApiView
 from accounts_app.errors import Conflict, FieldError, Invalid, PreconditionRequired
 from accounts_app.models import AuditEntry
 from accounts_app.states import Scope
-from integrations_app.api.sessions import ReasonBody
 from integrations_app.models import Run
 from tasks_app.api.shown import show_event, show_result, show_task, tasks_to_show
-from tasks_app.kinds import Answer
+from tasks_app.api.task_filters import NEVER, ORDERS, TaskFilter
 from tasks_app.models import UserTask
-from tasks_app.policies import check_may_decide
-from tasks_app.services.call_tasks import withdraw_task
-from tasks_app.services.closing import refuse_closed
 from tasks_app.services.creating import TaskRequest, create_task
-from tasks_app.services.deciding import Decide, decide
-from tasks_app.states import GROUPS, Kind, TaskStatus
-
-NEVER = dt.datetime(9999, 12, 31, tzinfo=dt.UTC)
-ORDERS = {
-    "-created_at": NEWEST_FIRST,
-    "created_at": Order("created_at", descending=False),
-    "due_at": Order("due_or_never", descending=False),
-}
+from tasks_app.states import TaskStatus
 
 
 class TaskBody(StrictSerializer):
@@ -87,27 +75,6 @@ class TaskShown(TaskBody):
     url = Text()
 
 
-class DecideBody(StrictSerializer):
-    not_yet: ClassVar = frozenset({"draft"})
-
-    action = Text(required=False, allow_null=True, allow_blank=True)
-    value = AnyJson(required=False, allow_null=True)
-    comment = Text(required=False, allow_blank=True, allow_null=True)
-    metadata = Object(required=False, allow_null=True)
-    revision = Whole(required=False, allow_null=True)
-    on_behalf_of = Text(required=False, allow_blank=True, allow_null=True, max_length=254)
-
-
-class ShortcutBody(StrictSerializer):
-    not_yet: ClassVar = frozenset({"draft"})
-
-    value = AnyJson(required=False, allow_null=True)
-    comment = Text(required=False, allow_blank=True, allow_null=True)
-    metadata = Object(required=False, allow_null=True)
-    revision = Whole(required=False, allow_null=True)
-    on_behalf_of = Text(required=False, allow_blank=True, allow_null=True, max_length=254)
-
-
 class ResultShown(StrictSerializer):
     task = Text()
     key = Text(allow_null=True)
@@ -135,50 +102,6 @@ class EventShown(StrictSerializer):
         return {**super().get_fields(), "data": Object()}
 
 
-class TaskFilter(django_filters.FilterSet):
-    status = django_filters.ChoiceFilter(choices=TaskStatus.choices)
-    kind = django_filters.CharFilter(method="by_kind")
-    group = django_filters.ChoiceFilter(
-        choices=[(name, name) for name in GROUPS], method="by_group"
-    )
-    agent = django_filters.CharFilter(field_name="agent__slug")
-    session = django_filters.UUIDFilter(field_name="session")
-    run = django_filters.UUIDFilter(field_name="run")
-    participant = django_filters.CharFilter(lookup_expr="iexact")
-    outcome = django_filters.CharFilter(field_name="action")
-    timed_out = django_filters.ChoiceFilter(
-        choices=[("true", "true"), ("false", "false")], method="by_timed_out"
-    )
-    q = django_filters.CharFilter(method="by_text")
-    due_before = django_filters.IsoDateTimeFilter(field_name="due_at", lookup_expr="lt")
-    created_after = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
-    created_before = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
-
-    class Meta:
-        model = UserTask
-        fields: tuple[str, ...] = ()
-
-    def by_kind(self, rows: QuerySet[UserTask], _: str, __: str) -> QuerySet[UserTask]:
-        given = self.data.getlist("kind") if isinstance(self.data, QueryDict) else []
-        names = [name for text in given for name in text.split(",")]
-        unknown = [name for name in names if name not in Kind.values]
-        if unknown:
-            detail = f"Choose from {', '.join(Kind.values)}."
-            raise Invalid([FieldError("kind", "invalid_value", detail)])
-        return rows.filter(kind__in=names)
-
-    def by_group(self, rows: QuerySet[UserTask], _: str, name: str) -> QuerySet[UserTask]:
-        return rows.filter(kind__in=GROUPS[name])
-
-    def by_timed_out(self, rows: QuerySet[UserTask], _: str, text: str) -> QuerySet[UserTask]:
-        return rows.filter(timed_out=text == "true")
-
-    def by_text(self, rows: QuerySet[UserTask], _: str, text: str) -> QuerySet[UserTask]:
-        if "\0" in text:
-            raise Invalid([FieldError("q", "invalid_value", "Must not contain NUL.")])
-        return rows.filter(Q(title__icontains=text) | Q(description__icontains=text))
-
-
 class TaskApiView(ApiView):
     """What the addresses of tasks share."""
 
@@ -189,6 +112,22 @@ class TaskApiView(ApiView):
 
     def shown(self, task: UserTask) -> dict[str, Any]:
         return show_task(tasks_to_show(UserTask.objects.filter(pk=task.pk)).get(), self.link)
+
+    @contextmanager
+    def telling(self, task: UserTask) -> Iterator[None]:
+        """A conflict that leaves the block shows the task as it is now."""
+        try:
+            yield
+        except (Conflict, PreconditionRequired) as refusal:
+            if "task" in refusal.facts:
+                refusal.facts["task"] = self.shown(task)
+            raise
+
+    @staticmethod
+    def seen(data: Any) -> int | None:
+        """The revision that a body names; whether it is well formed is checked with the rest."""
+        given = data.get("revision") if isinstance(data, dict) else None
+        return given if isinstance(given, int) and not isinstance(given, bool) else None
 
 
 class TasksView(TaskApiView):
@@ -269,76 +208,6 @@ class TaskResultView(TaskApiView):
         task = self.get_task(pk)
         self.actor.require_scope(*READERS)
         return self.waited(show_result(task), terminal=task.status != TaskStatus.PENDING)
-
-
-class TaskCompleteView(TaskApiView):
-    """Decide a task."""
-
-    form: type[StrictSerializer] = DecideBody
-    bodies: ClassVar = {"POST": DecideBody}
-    shortcut: str | None = None
-
-    def post(self, request: Request, pk: str) -> HttpResponse:
-        data = self.parsed()
-        task = self.get_task(pk)
-        check_may_decide(self.actor, task)
-        seen = data.get("revision") if isinstance(data, dict) else None
-        revision = seen if isinstance(seen, int) and not isinstance(seen, bool) else None
-
-        def act() -> tuple[int, dict[str, Any]]:
-            done = decide(self.actor, task.pk, revision, lambda: self.read(data))
-            return 200, self.shown(done)
-
-        try:
-            return self.answer(act)
-        except (Conflict, PreconditionRequired) as refusal:
-            if "task" in refusal.facts:
-                refusal.facts["task"] = self.shown(task)
-            raise
-
-    def read(self, data: Any) -> Decide:
-        """Check the body; this comes last, so that a loser learns who was faster."""
-        body = self.body(self.form, data)
-        action = self.shortcut or body.get("action")
-        return Decide(
-            answer=Answer(action, body.get("value"), body.get("comment")),
-            metadata=body.get("metadata") or {},
-            on_behalf_of=body.get("on_behalf_of") or None,
-        )
-
-
-class TaskApproveView(TaskCompleteView):
-    """Decide a task with `approve`."""
-
-    form = ShortcutBody
-    bodies: ClassVar = {"POST": ShortcutBody}
-    shortcut = "approve"
-
-
-class TaskRejectView(TaskCompleteView):
-    """Decide a task with `reject`."""
-
-    form = ShortcutBody
-    bodies: ClassVar = {"POST": ShortcutBody}
-    shortcut = "reject"
-
-
-class TaskCancelView(TaskApiView):
-    """Withdraw a task."""
-
-    bodies: ClassVar = {"POST": ReasonBody}
-
-    def post(self, request: Request, pk: str) -> HttpResponse:
-        data = self.parsed()
-        task = self.get_task(pk)
-        self.actor.require_scope(Scope.RUNS)
-        try:
-            refuse_closed(task)
-            reason = self.body(ReasonBody, data).get("reason") or ""
-            return Response(self.shown(withdraw_task(self.actor, task, reason)))
-        except Conflict as refusal:
-            refusal.facts["task"] = self.shown(task)
-            raise
 
 
 class TaskEventsView(TaskApiView):

@@ -34,15 +34,22 @@ register_verbs(
 EXECUTE = "tasks_app.execute_call"
 
 
-def check_arguments(operation: Operation, arguments: Mapping[str, Any]) -> None:
+def check_arguments(
+    operation: Operation, arguments: Mapping[str, Any], *, field: str = "arguments"
+) -> None:
     """Refuse arguments that do not fit the operation's schema.
+
+    Args:
+        operation: whose schema.
+        arguments: unmasked.
+        field: the member of the body that they came in.
 
     Raises:
         Invalid: with a JSON pointer for each fault.
     """
     errors = validate(operation.parameters, dict(arguments))
     if errors:
-        raise Invalid([FieldError(f"arguments{e.field}", e.code, e.detail) for e in errors])
+        raise Invalid([FieldError(f"{field}{e.field}", e.code, e.detail) for e in errors])
 
 
 def row_of(call: ToolCall) -> QuerySet[ToolCall]:

@@ -25,11 +25,13 @@ from integrations_app.states import (
     CALL_WAITS_FOR_PERSON,
     CallStatus,
 )
+from tasks_app.kinds import OWN_ACTIONS
 from tasks_app.models import Decision, UserTask
 from tasks_app.services.call_moves import check_arguments, let_run, row_of, stop
 from tasks_app.services.closing import cancel, refuse_closed, subject_of
 from tasks_app.services.creating import announce_new
-from tasks_app.states import About, CancelReason, Kind, OutcomeAction
+from tasks_app.services.drafts import keep_revision
+from tasks_app.states import ABOUT_A_CALL, About, CancelReason, Kind, OutcomeAction
 
 
 def open_approval(
@@ -45,11 +47,16 @@ def open_approval(
     """
     policy = read_policy(call.operation.approval)
     integration = call.operation.integration
-    return _ask(
+    work = call.arguments if policy.allow_edit else None
+    task = _ask(
         unit,
         actor,
         call,
         about=About.CALL,
+        policy=call.operation.approval,
+        allow_edit=policy.allow_edit,
+        initial_work=work,
+        draft=work,
         title=f"{integration.name}: {call.operation.name}"[:200],
         actions=[action.as_json() for action in policy.actions],
         why=call.why,
@@ -57,6 +64,34 @@ def open_approval(
         on_timeout=policy.on_timeout,
         allow_self_review=policy.allow_self_review,
         stale={"changed": list(stale)} if stale else None,
+    )
+    if policy.allow_edit:
+        keep_revision(unit, actor, task)
+    return task
+
+
+def open_review(unit: Unit, actor: Actor, call: ToolCall, explanations: Sequence[str]) -> UserTask:
+    """Ask a guard analyst whether a call that the guard paused goes on.
+
+    Args:
+        unit: the transaction; it holds the run's lock.
+        actor: whose act led here.
+        call: it awaits review.
+        explanations: why the guard paused it.
+    """
+    policy = read_policy(call.operation.approval)
+    rule = "The guard paused this call."
+    reasons = [{"rule": text, "outcome": "true", "facts": []} for text in explanations]
+    return _ask(
+        unit,
+        actor,
+        call,
+        about=About.REVIEW,
+        kind=Kind.ANOMALY_REVIEW,
+        title=f"{call.operation.integration.name}: {call.operation.name}"[:200],
+        actions=[action.as_json() for action in OWN_ACTIONS[Kind.ANOMALY_REVIEW]],
+        why=reasons or [{"rule": rule, "outcome": "true", "facts": []}],
+        allow_self_review=policy.allow_self_review,
     )
 
 
@@ -89,12 +124,11 @@ def _ask(unit: Unit, actor: Actor, call: ToolCall, **columns: Any) -> UserTask:
         session=session,
         run=call.run,
         tool_call=call,
-        kind=Kind.APPROVAL,
         description=call.reason,
         participant=session.participant,
         digest=call.request_digest,
         due_at=None if seconds is None else unit.now + dt.timedelta(seconds=seconds),
-        **columns,
+        **{"kind": Kind.APPROVAL, **columns},
     )
     announce_new(unit, actor, task)
     unit.wake(call.pk)
@@ -119,13 +153,29 @@ def apply_decision(
     call = task.tool_call
     if task.about == About.OUTCOME:
         _settle_outcome(unit, actor, task, call, OutcomeAction(action))
+        return
+    row_of(call).update(decided_at=DbNow())
+    if effect == "proceed" and task.about == About.REVIEW:
+        _after_review(unit, actor, call)
     elif effect == "proceed":
         _clear(unit, task, call)
-        row_of(call).update(decided_at=DbNow())
-        let_run(unit, actor, call)
+        if task.guard_said is None:
+            let_run(unit, actor, call)
+        else:
+            advance(row_of(call), CALL_MOVES, CallStatus.AWAITING_REVIEW)
+            open_review(unit, actor, call, task.guard_said["explanations"])
     else:
-        row_of(call).update(decided_at=DbNow())
         stop(unit, actor, call, CallStatus.REJECTED, "rejected", detail)
+
+
+def _after_review(unit: Unit, actor: Actor, call: ToolCall) -> None:
+    """The guard's pause is over: the call runs, or waits for the approval that it needs."""
+    cleared = Clearance.objects.filter(call=call, digest=call.request_digest).exists()
+    if call.approval_required and not cleared:
+        advance(row_of(call), CALL_MOVES, CallStatus.AWAITING_APPROVAL)
+        open_approval(unit, actor, call)
+    else:
+        let_run(unit, actor, call)
 
 
 def _clear(unit: Unit, task: UserTask, call: ToolCall) -> None:
@@ -161,7 +211,7 @@ def _settle_outcome(
 
 def time_out_call(unit: Unit, actor: Actor, task: UserTask) -> None:
     """Nobody decided in time: the call does not run."""
-    if task.tool_call is not None and task.about == About.CALL:
+    if task.tool_call is not None and task.about in ABOUT_A_CALL:
         detail = "Nobody decided before the deadline."
         stop(unit, actor, task.tool_call, CallStatus.TIMED_OUT, "timed_out", detail)
 
@@ -209,7 +259,7 @@ def _refreeze(unit: Unit, actor: Actor, call: ToolCall) -> Need | None:
         frozen = freeze(call.operation, call.run, arguments, call_id=call.pk)
     except DomainError as refusal:
         detail = f"The operation changed, and the call no longer fits: {refusal.detail}"
-        for task in UserTask.objects.pending().filter(tool_call=call, about=About.CALL):
+        for task in UserTask.objects.pending().filter(tool_call=call, about__in=ABOUT_A_CALL):
             cancel(unit, actor, task, CancelReason.OPERATION_CHANGED, detail)
         cancel_unsent(unit, actor, call, code="operation_changed", detail=detail)
         return None
@@ -237,7 +287,7 @@ def refresh_waiting(unit: Unit, actor: Actor, operation: Operation, changed: Seq
     for call in rows:
         call.operation = operation
         run_ids.add(call.run_id)
-        tasks = list(UserTask.objects.pending().filter(tool_call=call, about=About.CALL))
+        tasks = list(UserTask.objects.pending().filter(tool_call=call, about__in=ABOUT_A_CALL))
         if not changed:
             for task in tasks:
                 cancel(unit, actor, task, CancelReason.OPERATION_CHANGED)
@@ -258,6 +308,7 @@ def _make_stale(
         revision=task.revision + 1,
         digest=call.request_digest,
         why=call.why,
+        draft=call.arguments if task.allow_edit else task.draft,
         stale={"changed": sorted({*before, *changed})},
         updated_at=unit.now,
     )

@@ -31,7 +31,7 @@ from tasks_app.models import UserTask
 from tasks_app.services.call_moves import check_arguments, let_run, row_of, stop
 from tasks_app.services.call_tasks import open_approval
 from tasks_app.services.closing import cancel
-from tasks_app.states import About, CancelReason
+from tasks_app.states import ABOUT_A_CALL, CancelReason
 
 
 def request_call(
@@ -150,7 +150,7 @@ def cancel_call(actor: Actor, call: ToolCall, reason: str) -> ToolCall:
     """
     with unit_of_work() as unit:
         lock_run(call.run_id)
-        for task in UserTask.objects.pending().filter(tool_call=call, about=About.CALL):
+        for task in UserTask.objects.pending().filter(tool_call=call, about__in=ABOUT_A_CALL):
             cancel(unit, actor, task, CancelReason.WITHDRAWN, reason)
         detail = reason or "The agent withdrew the call."
         if not cancel_unsent(unit, actor, call, code="cancelled", detail=detail):

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from accounts_app.clock import DbNow
-from accounts_app.errors import Conflict
+from accounts_app.clock import DbNow, db_now
+from accounts_app.errors import Conflict, PreconditionRequired
 from accounts_app.moves import advance
 from accounts_app.scoping import Actor
 from accounts_app.services.audit import register_verbs
@@ -176,6 +176,39 @@ def refuse_closed(task: UserTask) -> None:
         raise Conflict(f"The task was cancelled at {when}: {reason}.", code="already_cancelled")
     by = (task.decided_by or {}).get("name", "somebody")
     raise Conflict(f"Already {task.action!r} by {by} at {when}.", code="already_completed")
+
+
+def check_open(task: UserTask) -> None:
+    """Refuse to act on a task that had its end, or whose deadline has passed.
+
+    Raises:
+        Conflict: `already_completed`, `already_cancelled` or `deadline_passed`.
+    """
+    refuse_closed(task)
+    if task.due_at is not None and task.due_at <= db_now():
+        when = task.due_at.strftime("%Y-%m-%d %H:%M:%S UTC")
+        raise Conflict(f"The deadline passed at {when}.", code="deadline_passed")
+
+
+def check_revision(task: UserTask, revision: int | None, *, always: bool = False) -> None:
+    """Refuse whoever looked at something else than what would be decided on.
+
+    Args:
+        task: as it is now.
+        revision: what they looked at, if they said so.
+        always: a revision must be sent even where nothing has changed yet.
+
+    Raises:
+        PreconditionRequired: none was sent where one is needed.
+        Conflict: `stale_revision`, with the present work.
+    """
+    if revision is None and (always or task.revision > 1):
+        text = f"Look at what is decided on and send its `revision`, at present {task.revision}."
+        raise PreconditionRequired(text)
+    if revision is not None and revision != task.revision:
+        text = f"You looked at revision {revision}; the present one is {task.revision}."
+        facts = {"revision": task.revision, "draft": task.draft}
+        raise Conflict(text, code="stale_revision", facts=facts)
 
 
 def pending_in(run_id: UUID) -> bool:

@@ -1,7 +1,6 @@
 """Tasks that an agent asks for (`POST tasks`), and withdraws."""
 
 import datetime as dt
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -17,12 +16,12 @@ from integrations_app.policies import parse_on_timeout, parse_timeout
 from integrations_app.services.locks import lock_open_run, lock_run
 from integrations_app.services.outbox import announce
 from integrations_app.services.sessions import check_agent, open_run, open_session, settle_run
-from tasks_app.kinds import OWN_ACTIONS, check_input, check_options
+from tasks_app.kinds import OWN_ACTIONS, check_draft, check_input, check_options
 from tasks_app.models import UserTask
 from tasks_app.services.closing import cancel, subject_of
+from tasks_app.services.drafts import keep_revision
 from tasks_app.states import ANOMALIES, APPROVALS, CancelReason, Kind
 
-MAX_DRAFT_BYTES = 256 * 1024
 ON_CONFLICT = ("return", "fail", "replace")
 
 
@@ -88,6 +87,8 @@ def create_task(
             rows, request.key, digest, lambda: _insert(unit, actor, run, agent, digest, columns)
         )
         if created:
+            if task.draft is not None:
+                keep_revision(unit, actor, task)
             announce_new(unit, actor, task)
             settle_run(unit, task.run_id)
     return task, created
@@ -106,9 +107,7 @@ def _columns(request: TaskRequest) -> dict[str, Any]:
         _refuse("actions", f"A task of kind {request.kind} has its own actions.")
     else:
         actions = OWN_ACTIONS[request.kind]
-    text = json.dumps(request.draft, ensure_ascii=False)
-    if len(text.encode()) > MAX_DRAFT_BYTES:
-        _refuse("draft", f"At most {MAX_DRAFT_BYTES} bytes.", "too_long")
+    check_draft(request.draft, "draft")
     return {
         "kind": request.kind,
         "title": request.title,

@@ -5,19 +5,20 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from accounts_app.clock import db_now
-from accounts_app.errors import Conflict, NotFound, PreconditionRequired
+from accounts_app.errors import Conflict
 from accounts_app.faults import fault
 from accounts_app.scoping import Actor
-from accounts_app.services.unit import unit_of_work
 from integrations_app.actions import from_json
-from integrations_app.services.locks import lock_run
 from integrations_app.services.sessions import settle_run
 from tasks_app.kinds import Answer, Question, check_answer
 from tasks_app.models import UserTask
-from tasks_app.policies import check_may_decide
+from tasks_app.policies import check_may_decide, check_may_edit
+from tasks_app.services.access import get_task, pending_task
 from tasks_app.services.call_tasks import apply_decision
-from tasks_app.services.closing import complete, refuse_closed
+from tasks_app.services.closing import check_open, check_revision, complete
+from tasks_app.services.drafts import edit
+
+NO_DRAFT = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,26 +29,13 @@ class Decide:
         answer: action, value and comment.
         metadata: merged into the task's at the top level, later wins.
         on_behalf_of: recorded as claimed, never believed.
+        draft: saved and decided on in one step, where it is given.
     """
 
     answer: Answer
     metadata: Mapping[str, Any] = field(default_factory=dict)
     on_behalf_of: str | None = None
-
-
-def get_task(actor: Actor, task_id: UUID) -> UserTask:
-    """One visible task.
-
-    Raises:
-        NotFound: not there, or not visible to this actor.
-    """
-    rows = UserTask.objects.visible_to(actor).select_related(
-        "agent", "session", "run__session", "tool_call__operation__integration", "claimed_by"
-    )
-    task: UserTask | None = rows.filter(pk=task_id).first()
-    if task is None:
-        raise NotFound("There is no such task.")
-    return task
+    draft: Any = NO_DRAFT
 
 
 def question_of(task: UserTask) -> Question:
@@ -72,7 +60,7 @@ def decide(
 
     Raises:
         NotFound: not visible.
-        Forbidden: not permitted; see `check_may_decide`.
+        Forbidden: not permitted; see `check_may_decide`, and with a draft `check_may_edit`.
         Conflict: somebody or the deadline was faster, or the revision is stale; the fact
             `task` is its id.
         PreconditionRequired: the task changed since it was made, and no revision was sent.
@@ -80,16 +68,13 @@ def decide(
     """
     check_may_decide(actor, get_task(actor, task_id))
     fault("decide.before_tx")
-    with unit_of_work() as unit:
-        lock_run(get_task(actor, task_id).run_id)
-        task = get_task(actor, task_id)
-        try:
-            _check_state(task, revision)
-        except (Conflict, PreconditionRequired) as refusal:
-            refusal.facts["task"] = task.pk
-            raise
+    with pending_task(actor, task_id) as (unit, task):
+        check_revision(task, revision)
         act = read()
         checked = check_answer(question_of(task), act.answer)
+        if act.draft is not NO_DRAFT:
+            check_may_edit(actor, task)
+            edit(unit, actor, task, act.draft)
         fault("decide.in_tx")
         won = complete(
             unit,
@@ -116,25 +101,9 @@ def decide(
     return get_task(actor, task_id)
 
 
-def _check_state(task: UserTask, revision: int | None) -> None:
-    refuse_closed(task)
-    if task.due_at is not None and task.due_at <= db_now():
-        when = task.due_at.strftime("%Y-%m-%d %H:%M:%S UTC")
-        raise Conflict(f"The deadline passed at {when}.", code="deadline_passed")
-    if revision is None and task.revision > 1:
-        text = f"What is decided on has changed; look again and send `revision` {task.revision}."
-        raise PreconditionRequired(text)
-    if revision is not None and revision != task.revision:
-        text = f"You looked at revision {revision}; the present one is {task.revision}."
-        raise Conflict(text, code="stale_revision")
-
-
 def _lost(actor: Actor, task_id: UUID) -> Conflict:
-    task = get_task(actor, task_id)
     try:
-        _check_state(task, task.revision)
+        check_open(get_task(actor, task_id))
     except Conflict as refusal:
-        refusal.facts["task"] = task.pk
         return refusal
-    text = "The task changed meanwhile; look again."
-    return Conflict(text, code="stale_revision", facts={"task": task.pk})
+    return Conflict("The task changed meanwhile; look again.", code="stale_revision")

@@ -1,0 +1,186 @@
+"""The work that may be edited before a decision: saved by revision, kept with its history.
+
+For a call the work is its arguments. An edit is fitted to the operation's schema, screened and
+judged anew, and frozen into the request that a decision then binds: what was decided is what
+runs (promise 3).
+"""
+
+import json
+from collections.abc import Callable
+from difflib import unified_diff
+from typing import Any, NoReturn
+from uuid import UUID
+
+from accounts_app import crypto, strict_json
+from accounts_app.errors import Conflict, FieldError, Invalid
+from accounts_app.scoping import Actor
+from accounts_app.services.audit import register_verbs
+from accounts_app.services.unit import Unit
+from guard_app.services.screening import screen
+from guard_app.states import GuardEffect
+from integrations_app.models import ToolCall
+from integrations_app.pointers import unmask
+from integrations_app.services.approval import approval_need
+from integrations_app.services.freezing import freeze, full_arguments
+from tasks_app.kinds import check_draft
+from tasks_app.models import DraftRevision, UserTask
+from tasks_app.policies import check_may_edit
+from tasks_app.services.access import get_task, pending_task
+from tasks_app.services.call_moves import check_arguments, row_of
+from tasks_app.services.closing import check_revision, subject_of
+from tasks_app.states import About
+
+register_verbs({"task.edited": "edited the work"})
+_EDITED = {
+    "rule": "A person edited the arguments; the rule alone would no longer ask.",
+    "outcome": "always",
+    "facts": [],
+}
+
+
+def save_draft(
+    actor: Actor, task_id: UUID, revision: int | None, read: Callable[[], Any]
+) -> UserTask:
+    """Save the work of a pending task, and raise its revision.
+
+    Args:
+        actor: from the credential.
+        task_id: the task.
+        revision: the revision that was edited.
+        read: reads the new work; asked last, so that a loser learns who was faster.
+
+    Raises:
+        Forbidden: see `check_may_edit`.
+        Conflict: it had its end, or `stale_revision` with the present work.
+        PreconditionRequired: no revision was sent.
+        Invalid: too long; for a call, arguments that do not fit, or that the guard would block.
+    """
+    check_may_edit(actor, get_task(actor, task_id))
+    with pending_task(actor, task_id) as (unit, task):
+        check_revision(task, revision, always=True)
+        edit(unit, actor, task, read())
+    return get_task(actor, task_id)
+
+
+def edit(unit: Unit, actor: Actor, task: UserTask, draft: Any) -> None:
+    """Save the work in a transaction that holds the run's lock; the same work changes nothing.
+
+    `task` is brought to what was saved.
+
+    Raises:
+        Invalid: see `save_draft`.
+        Conflict: `stale_revision`, something changed the task meanwhile.
+    """
+    check_draft(draft, "draft")
+    is_call = task.tool_call is not None and task.about == About.CALL
+    columns = _edit_call(unit, task, task.tool_call, draft) if is_call else {"draft": draft}
+    if columns is None or (not is_call and _same(task.draft, draft)):
+        return
+    columns["revision"] = task.revision + 1
+    rows = UserTask.objects.pending().filter(pk=task.pk, revision=task.revision)
+    if not rows.update(**columns, updated_at=unit.now):
+        text = "The task changed meanwhile; look again."
+        raise Conflict(text, code="stale_revision")
+    for name, value in columns.items():
+        setattr(task, name, value)
+    keep_revision(unit, actor, task)
+    facts = {"revision": task.revision, "digest": task.digest}
+    unit.audit(actor, "task.edited", subject_of(task), facts)
+    unit.wake(task.pk)
+
+
+def _same(present: Any, given: Any) -> bool:
+    """Whether two values are the same JSON; to Python 1, 1.0 and true are equal."""
+    return json.dumps(present, sort_keys=True) == json.dumps(given, sort_keys=True)
+
+
+def _edit_call(unit: Unit, task: UserTask, call: Any, draft: Any) -> dict[str, Any] | None:
+    """Bring the call to the edited arguments; None where they are the same."""
+    if not isinstance(draft, dict):
+        _refuse("Must be an object: the arguments of the call.")
+    present = full_arguments(call)
+    arguments = unmask(draft, present, call.operation.sensitive)
+    if _same(present, arguments):
+        return None
+    check_arguments(call.operation, arguments, field="draft")
+    need = approval_need(call.operation, call.run, arguments)
+    columns = {
+        **freeze(call.operation, call.run, arguments, call_id=call.pk).columns(),
+        "why": need.why or [_EDITED],
+    }
+    row_of(call).update(**columns)
+    for name, value in columns.items():
+        setattr(call, name, value)
+    return {
+        "draft": call.arguments,
+        "digest": call.request_digest,
+        "why": call.why,
+        "guard_said": _screen_again(unit, call),
+    }
+
+
+def _screen_again(unit: Unit, call: ToolCall) -> dict[str, Any] | None:
+    """What the guard says about edited arguments, where it pauses them."""
+    verdict = screen(unit, call)
+    if verdict.effect in (GuardEffect.ALLOW, GuardEffect.ALERT):
+        return None
+    if verdict.effect != GuardEffect.REVIEW:
+        why = " ".join(verdict.explanations)
+        _refuse(f"The guard blocks these arguments: {why}", "blocked")
+    return {"effect": verdict.effect.value, "explanations": list(verdict.explanations)}
+
+
+def keep_revision(unit: Unit, actor: Actor, task: UserTask) -> None:
+    """Write the present work into the history."""
+    revision = DraftRevision(
+        workspace_id=task.workspace_id,
+        created_at=unit.now,
+        task=task,
+        revision=task.revision,
+        draft=task.draft,
+        by=actor.as_json(),
+        channel=actor.channel,
+    )
+    if task.tool_call is not None:
+        plain = json.dumps(full_arguments(task.tool_call), ensure_ascii=False).encode()
+        revision.sealed = crypto.seal(plain, place=_place(revision))
+    revision.save(force_insert=True)
+
+
+def _place(revision: DraftRevision) -> str:
+    return f"draft_revision:{revision.pk}"
+
+
+def full_draft(revision: DraftRevision) -> Any:
+    """A saved state of the work, unmasked; never for lists, summaries or logs.
+
+    Raises:
+        Unreadable: altered, or its key is gone.
+    """
+    if revision.sealed is None:
+        return revision.draft
+    return strict_json.loads(crypto.unseal(revision.sealed, place=_place(revision)))
+
+
+def history(actor: Actor, task_id: UUID) -> list[DraftRevision]:
+    """The saved states of a visible task's work, oldest first.
+
+    Raises:
+        NotFound: not visible.
+    """
+    return list(get_task(actor, task_id).draft_revisions.order_by("revision"))
+
+
+def difference(before: Any, after: Any) -> list[str]:
+    """What changed between two states of the work, as the lines of a unified diff."""
+    return list(unified_diff(_lines(before), _lines(after), "initial", "current", lineterm=""))
+
+
+def _lines(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return value.splitlines()
+    return json.dumps(value, ensure_ascii=False, indent=2).splitlines()
+
+
+def _refuse(detail: str, code: str = "invalid_value") -> NoReturn:
+    raise Invalid([FieldError("draft", code, detail)])
