@@ -57,3 +57,11 @@ def db_now() -> dt.datetime:
         return parsed.replace(tzinfo=dt.UTC)
     moment: dt.datetime = value
     return moment.astimezone(dt.UTC)
+
+
+def utc_text(moment: dt.datetime | None) -> str | None:
+    """A time as the contract writes it: ISO 8601 in UTC with `Z`."""
+    if moment is None:
+        return None
+    text = moment.isoformat(timespec="microseconds")
+    return text.replace("+00:00", "Z")

@@ -1,5 +1,7 @@
 """Where in the back office an object is shown; the member `url` of the contract."""
 
+from django.conf import settings
+
 PATHS = {
     "task": "/admin/review/tasks/{}/",
     "tool_call": "/admin/review/calls/{}/",
@@ -11,3 +13,9 @@ PATHS = {
 def page_path(kind: str, identity: object) -> str:
     """The path of the page that shows this object."""
     return PATHS[kind].format(identity)
+
+
+def page_url(kind: str, identity: object) -> str:
+    """The absolute address of that page, where no request says how we are reached."""
+    base: str = settings.ASSENT_URL or settings.ASSENT_LOCAL_URL
+    return base + page_path(kind, identity)

@@ -5,7 +5,7 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
 
 from accounts_app.api import agents
 from config.problems import api_not_found
-from integrations_app.api import catalogue, sessions
+from integrations_app.api import catalogue, sessions, webhooks
 from tasks_app.api import calls, deciding, runs, tasks, working
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -46,6 +46,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("tasks/<str:pk>/information", working.TaskInformationView.as_view()),
     path("tasks/<str:pk>/extend", working.TaskExtendView.as_view()),
     path("tasks/<str:pk>/events", tasks.TaskEventsView.as_view()),
+    path("webhooks", webhooks.WebhooksView.as_view()),
+    path("webhooks/<slug:slug>", webhooks.WebhookView.as_view()),
+    path("webhooks/<slug:slug>/rotate", webhooks.WebhookRotateView.as_view()),
+    path("webhooks/<slug:slug>/ping", webhooks.WebhookPingView.as_view()),
+    path("webhooks/<slug:slug>/deliveries", webhooks.DeliveriesView.as_view()),
+    path("webhooks/deliveries/<str:pk>/redeliver", webhooks.RedeliverView.as_view()),
     path("schema/", SpectacularJSONAPIView.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     re_path(r"^.*$", api_not_found),

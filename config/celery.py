@@ -24,7 +24,7 @@ from config.home import write_once
 PROJECT = Path(__file__).resolve().parent.parent
 JOB_APPS = ["accounts_app", "integrations_app", "tasks_app"]
 SWEEP_SECONDS = 5
-CALLS, SWEEPS = "calls", "sweeps"
+CALLS, SWEEPS, WEBHOOKS = "calls", "sweeps", "webhooks"
 LONGEST_CALL_SECONDS = 300
 """The longest time-out of an operation; a lease is 30 s longer, a job's limits lie behind it."""
 
@@ -143,9 +143,9 @@ def _folder_settings(folder: Path) -> dict[str, Any]:
 
 
 def _queues(arguments: dict[str, str] | None = None) -> list[Queue]:
-    """Calls and sweeps apart, so that slow calls do not hold up deadlines; a worker without
-    `-Q` serves both."""
-    return [Queue(name, queue_arguments=arguments) for name in (CALLS, SWEEPS)]
+    """Apart, so that slow calls do not hold up deadlines, nor slow webhooks calls, where each
+    has a worker of its own; a worker without `-Q` serves all."""
+    return [Queue(name, queue_arguments=arguments) for name in (CALLS, SWEEPS, WEBHOOKS)]
 
 
 def job_settings() -> dict[str, Any]:
@@ -153,7 +153,10 @@ def job_settings() -> dict[str, Any]:
     return {
         "task_queues": _queues(),
         "task_default_queue": CALLS,
-        "task_routes": {"tasks_app.sweep": {"queue": SWEEPS}},
+        "task_routes": {
+            "tasks_app.sweep": {"queue": SWEEPS},
+            "integrations_app.deliver": {"queue": WEBHOOKS},
+        },
         "task_serializer": "json",
         "accept_content": ["json"],
         "task_ignore_result": True,

@@ -220,6 +220,7 @@ UNFOLD = {
 }
 
 ASSENT_URL = _env("ASSENT_URL").rstrip("/")
+ASSENT_LOCAL_URL = f"http://127.0.0.1:{_env('PORT', '8000')}"
 ASSENT_DOORBELL = "config.doorbell.ring"
 ASSENT_WAKE = "config.wake.notify"
 ASSENT_LISTEN_URL = _env("ASSENT_LISTEN_URL")

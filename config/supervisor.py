@@ -24,7 +24,7 @@ from django.core.management import CommandError, call_command
 from django.db import Error as DatabaseError
 from django.db import connections
 
-from config.celery import CALLS, SWEEPS
+from config.celery import CALLS, SWEEPS, WEBHOOKS
 from config.home import (
     LOOPBACK,
     HomeError,
@@ -197,7 +197,7 @@ def commands(host: str, port: int, *, demo: bool) -> list[Child]:
         "--pool threads --without-gossip --without-mingle --without-heartbeat -l warning"
     )
     # Slow calls must not hold up deadlines.
-    calls = f"{worker} --concurrency 4 -Q {CALLS} -n calls@%h"
+    calls = f"{worker} --concurrency 8 -Q {CALLS},{WEBHOOKS} -n calls@%h"
     sweeps = f"{worker} --concurrency 1 -Q {SWEEPS} -n sweeps@%h"
     beat = "-m celery --quiet -A config beat -l warning --pidfile="
     children = [

@@ -141,3 +141,51 @@ class EndReason(TextChoices):
     SESSION_ENDED = "session_ended", "The session ended"
     SESSION_TERMINATED = "session_terminated", "The session was terminated"
     PARENT_ENDED = "parent_ended", "The parent run ended"
+
+
+class EventType(TextChoices):
+    """What a webhook can be told of; the contract's list."""
+
+    TASK_CREATED = "task.created", "A task was created"
+    TASK_COMPLETED = "task.completed", "A task was decided"
+    TASK_TIMED_OUT = "task.timed_out", "A task timed out"
+    TASK_CANCELLED = "task.cancelled", "A task was cancelled"
+    TOOL_CALL_FINISHED = "tool_call.finished", "A tool call has its end"
+    INCIDENT_OPENED = "incident.opened", "An incident was opened"
+    INCIDENT_CLOSED = "incident.closed", "An incident was closed"
+    RUN_ENDED = "run.ended", "A run ended"
+
+
+PING = "webhook.ping"
+
+
+class DeliveryStatus(TextChoices):
+    """Where a delivery stands."""
+
+    PENDING = "pending", "Pending"
+    DELIVERED = "delivered", "Delivered"
+    FAILED = "failed", "Failed, tried again"
+    DEAD = "dead", "Given up"
+
+
+DELIVERY_OPEN = (DeliveryStatus.PENDING, DeliveryStatus.FAILED)
+DELIVERY_MOVES: Moves = {
+    DeliveryStatus.PENDING: frozenset(
+        {
+            DeliveryStatus.PENDING,
+            DeliveryStatus.DELIVERED,
+            DeliveryStatus.FAILED,
+            DeliveryStatus.DEAD,
+        }
+    ),
+    DeliveryStatus.FAILED: frozenset(
+        {
+            DeliveryStatus.PENDING,
+            DeliveryStatus.DELIVERED,
+            DeliveryStatus.FAILED,
+            DeliveryStatus.DEAD,
+        }
+    ),
+    DeliveryStatus.DELIVERED: frozenset({DeliveryStatus.PENDING}),
+    DeliveryStatus.DEAD: frozenset({DeliveryStatus.PENDING}),
+}

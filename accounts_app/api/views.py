@@ -12,7 +12,9 @@ from django_filters import FilterSet
 from rest_framework.generics import GenericAPIView
 from rest_framework.response import Response
 
+from accounts_app import crypto
 from accounts_app.api.fields import StrictSerializer, parse_id, read_body
+from accounts_app.clock import utc_text as utc_text
 from accounts_app.errors import FieldError, Forbidden, Invalid, NotFound
 from accounts_app.links import page_path
 from accounts_app.models import Agent
@@ -36,6 +38,8 @@ class ApiView(GenericAPIView[Any]):
     """Whether GET answers a page of a list."""
     creates = False
     """Whether POST or PUT answers 201 for what is new."""
+    accepts = False
+    """Whether POST answers 202: it is done afterwards."""
     query: ClassVar[tuple[str, ...]] = ()
     """Query parameters beside the filters, for the OpenAPI document."""
 
@@ -98,22 +102,27 @@ class ApiView(GenericAPIView[Any]):
             raise Forbidden("This key is bound to another agent.", code="wrong_agent")
         return agent
 
-    def answer(self, act: Callable[[], tuple[int, dict[str, Any]]]) -> HttpResponse:
+    def answer(
+        self, act: Callable[[], tuple[int, dict[str, Any]]], *, sealed: bool = False
+    ) -> HttpResponse:
         """Act, or replay the first answer of this Idempotency-Key.
 
         Args:
             act: does it, and returns the status and the body.
+            sealed: the body holds a secret, and is kept for replays encrypted.
         """
         key = self.request.headers.get("Idempotency-Key")
         if key is None:
             status, body = act()
             return Response(body, status=status)
         statuses: list[int] = []
+        place = f"idempotency:{self.actor.workspace_id}:{self.request.path}:{key}"
 
         def act_as_text() -> str:
             status, body = act()
             statuses.append(status)
-            return json.dumps(body, ensure_ascii=False)
+            text = json.dumps(body, ensure_ascii=False)
+            return crypto.seal(text.encode(), place=place).decode() if sealed else text
 
         done = once(
             self.actor.workspace_id,
@@ -122,7 +131,8 @@ class ApiView(GenericAPIView[Any]):
             body=self.request._request.body,
             act=act_as_text,
         )
-        response = Response(json.loads(done.text), status=200 if done.replayed else statuses[0])
+        text = crypto.unseal(done.text.encode(), place=place).decode() if sealed else done.text
+        response = Response(json.loads(text), status=200 if done.replayed else statuses[0])
         if done.replayed:
             response["Idempotent-Replayed"] = "true"
         return response
@@ -190,11 +200,3 @@ def read_wait(text: str | None) -> float:
     if not 0 <= seconds <= MAX_WAIT or not text.isascii() or "_" in text:
         raise Invalid([FieldError("wait", "invalid_value", f"Must be from 0 to {MAX_WAIT}.")])
     return seconds
-
-
-def utc_text(moment: Any) -> str | None:
-    """A time as the contract writes it: ISO 8601 in UTC with `Z`."""
-    if moment is None:
-        return None
-    text: str = moment.isoformat(timespec="microseconds")
-    return text.replace("+00:00", "Z")

@@ -5,25 +5,66 @@ from typing import Any
 from uuid import UUID
 
 from accounts_app.services.unit import Unit
-from integrations_app.models import OutboxEvent
+from integrations_app.models import Delivery, OutboxEvent, Webhook
+from integrations_app.states import PING, EventType
+
+DELIVER = "integrations_app.deliver"
 
 
 def announce(
     unit: Unit, workspace_id: UUID, type: str, subject_id: UUID, data: Mapping[str, Any]
 ) -> None:
-    """Note an event of the contract's list, for webhooks.
+    """Note an event of the contract's list, and a delivery for each webhook that wants it.
 
     Args:
         unit: the transaction that made it true.
         workspace_id: whose event it is.
         type: for instance `task.completed`.
-        subject_id: the object that it is about.
-        data: a summary; never sensitive values.
+        subject_id: the object that it is about; its events are delivered in order.
+        data: ids, links and a masked summary; never sensitive values.
+
+    Raises:
+        ValueError: the contract has no such event.
     """
-    OutboxEvent.objects.create(
+    event = OutboxEvent.objects.create(
         workspace_id=workspace_id,
         created_at=unit.now,
-        type=type,
+        type=EventType(type).value,
         subject_id=subject_id,
         data=dict(data),
     )
+    webhooks = Webhook.objects.in_workspace(workspace_id).filter(enabled=True)
+    wanted = [webhook for webhook in webhooks.only("pk", "events") if event.type in webhook.events]
+    address(unit, event, wanted)
+
+
+def announce_ping(unit: Unit, webhook: Webhook) -> Delivery:
+    """Note an event that goes to one webhook only, to try it."""
+    event = OutboxEvent.objects.create(
+        workspace_id=webhook.workspace_id,
+        created_at=unit.now,
+        type=PING,
+        subject_id=webhook.pk,
+        data={"webhook": webhook.slug, "summary": "A ping, to try this webhook."},
+    )
+    return address(unit, event, [webhook])[0]
+
+
+def address(unit: Unit, event: OutboxEvent, webhooks: list[Webhook]) -> list[Delivery]:
+    """Make the deliveries of an event, and ring for them."""
+    deliveries = Delivery.objects.bulk_create(
+        [
+            Delivery(
+                workspace_id=event.workspace_id,
+                created_at=event.created_at,
+                webhook=webhook,
+                event=event,
+                subject_id=event.subject_id,
+                next_attempt_at=event.created_at,
+            )
+            for webhook in webhooks
+        ]
+    )
+    for webhook in webhooks:
+        unit.ring(DELIVER, webhook.pk)
+    return deliveries

@@ -7,6 +7,7 @@ from uuid import UUID
 from django.db.models import Q
 
 from accounts_app.errors import Conflict, FieldError, Invalid
+from accounts_app.links import page_url
 from accounts_app.models import Agent
 from accounts_app.moves import advance
 from accounts_app.scoping import Actor
@@ -292,13 +293,18 @@ def _end_runs(
 def _note_end(unit: Unit, actor: Actor, run: Run, status: RunStatus, comment: str) -> None:
     facts = {"reason": comment} if comment else {}
     unit.audit(actor, f"run.{status.value}", ("run", run.pk, str(run)), facts)
-    announce(
-        unit,
-        run.workspace_id,
-        "run.ended",
-        run.pk,
-        {"run": str(run.pk), "status": status.value, "session": str(run.session_id)},
-    )
+    data = {
+        "run": str(run.pk),
+        "key": run.key,
+        "status": status.value,
+        "title": run.title,
+        "summary": f"The run ended: {status.label.lower()}",
+        "agent": run.agent.slug,
+        "session": str(run.session_id),
+        "parent_run": str(run.parent_id) if run.parent_id else None,
+        "url": page_url("run", run.pk),
+    }
+    announce(unit, run.workspace_id, "run.ended", run.pk, data)
     unit.wake(run.pk)
 
 
@@ -335,16 +341,20 @@ def cancel_unsent(unit: Unit, actor: Actor, call: ToolCall, *, code: str, detail
 
 def announce_finish(unit: Unit, call: ToolCall, status: CallStatus) -> None:
     """Tell waiters and webhooks that a call has its end."""
-    announce(
-        unit,
-        call.workspace_id,
-        "tool_call.finished",
-        call.pk,
-        {
-            "tool_call": str(call.pk),
-            "run": str(call.run_id),
-            "operation": call.operation.reference,
-            "status": status.value,
-        },
-    )
+    row = ToolCall.objects.select_related("agent", "run").get(pk=call.pk)
+    data = {
+        "tool_call": str(row.pk),
+        "key": row.key,
+        "status": status.value,
+        "operation": call.operation.reference,
+        "summary": f"{call.operation.reference}: {status.label.lower()}",
+        "agent": row.agent.slug,
+        "session": str(row.run.session_id),
+        "run": str(row.run_id),
+        "status_code": (row.result or {}).get("status_code"),
+        "error": (row.error or {}).get("code"),
+        "attempts": row.attempts,
+        "url": page_url("tool_call", row.pk),
+    }
+    announce(unit, row.workspace_id, "tool_call.finished", row.pk, data)
     unit.wake(call.pk, call.run_id)

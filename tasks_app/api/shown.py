@@ -12,6 +12,7 @@ from integrations_app.services.freezing import full_arguments
 from integrations_app.states import CALL_OPEN, RUN_OPEN
 from tasks_app.models import UserTask
 from tasks_app.states import DASHBOARD_ONLY, Kind, TaskStatus
+from tasks_app.summaries import acted_on, summary_of
 
 Link = Callable[[str, object], str]
 
@@ -153,22 +154,6 @@ def show_outcome(task: UserTask) -> dict[str, Any] | None:
         "channel": task.channel,
         "summary": summary_of(task),
     }
-
-
-def acted_on(task: UserTask) -> bool:
-    """Whether a person or an integrator decided."""
-    return task.status == TaskStatus.COMPLETED and not task.timed_out
-
-
-def summary_of(task: UserTask) -> str:
-    """The outcome in one line, for lists and notifications."""
-    if task.status == TaskStatus.CANCELLED:
-        return f"Cancelled: {task.get_cancelled_reason_display().lower()}"
-    if task.timed_out:
-        return f"Timed out, {task.action} by default" if task.action else "Timed out"
-    labels = {action["name"]: action["label"] for action in task.actions}
-    name = (task.decided_by or {}).get("name", "somebody")
-    return f"{labels.get(task.action, task.action)} by {name}"
 
 
 def show_result(task: UserTask) -> dict[str, Any]:

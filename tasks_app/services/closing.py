@@ -16,6 +16,7 @@ from integrations_app.services.outbox import announce
 from tasks_app.kinds import CheckedAnswer
 from tasks_app.models import Decision, UserTask
 from tasks_app.states import TASK_MOVES, About, CancelReason, Kind, TaskStatus
+from tasks_app.summaries import event_data
 
 register_verbs(
     {
@@ -147,8 +148,8 @@ def _record(
         channel=actor.channel,
     )
     unit.audit(actor, event, subject_of(task), facts)
-    data = {"task": str(task.pk), "run": str(task.run_id), "kind": task.kind, "action": action}
-    announce(unit, task.workspace_id, event, task.pk, data)
+    rows = UserTask.objects.select_related("agent", "tool_call__operation__integration")
+    announce(unit, task.workspace_id, event, task.pk, event_data(rows.get(pk=task.pk)))
     unit.wake(task.pk, task.run_id)
 
 

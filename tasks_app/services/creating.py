@@ -21,6 +21,7 @@ from tasks_app.models import UserTask
 from tasks_app.services.closing import cancel, subject_of
 from tasks_app.services.drafts import keep_revision
 from tasks_app.states import ANOMALIES, APPROVALS, CancelReason, Kind
+from tasks_app.summaries import event_data
 
 ON_CONFLICT = ("return", "fail", "replace")
 
@@ -179,8 +180,7 @@ def announce_new(unit: Unit, actor: Actor, task: UserTask) -> None:
     """Write down that a task was made, and tell who waits."""
     facts = {"kind": task.kind, "agent": task.agent.slug}
     unit.audit(actor, "task.created", subject_of(task), facts)
-    data = {"task": str(task.pk), "run": str(task.run_id), "kind": task.kind}
-    announce(unit, task.workspace_id, "task.created", task.pk, data)
+    announce(unit, task.workspace_id, "task.created", task.pk, event_data(task))
     unit.wake(task.pk, task.run_id)
 
 

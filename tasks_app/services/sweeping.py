@@ -14,8 +14,10 @@ from accounts_app.scoping import system_actor
 from accounts_app.services.idempotency import forget_old
 from accounts_app.services.unit import unit_of_work
 from integrations_app.actions import from_json
+from integrations_app.services.deliveries import bury_exhausted, deliver_all, due_webhooks
 from integrations_app.services.execution import due_calls, execute, lapsed_calls, recover
 from integrations_app.services.locks import lock_run
+from integrations_app.services.outbox import DELIVER
 from integrations_app.services.sessions import settle_run
 from tasks_app.kinds import CheckedAnswer
 from tasks_app.models import UserTask
@@ -84,17 +86,20 @@ def sweep(*, execute_here: bool) -> dict[str, int]:
         "tasks_timed_out": _each(due_tasks, expire),
         "calls_recovered": _each(lapsed_calls, lambda pk: bool(recover(pk))),
     }
+    done["deliveries_buried"] = bury_exhausted(BATCH)
     if execute_here:
         done["calls_executed"] = _each(due_calls, lambda pk: bool(execute(pk).status))
+        done["webhooks_sent"] = _each(due_webhooks, deliver_all)
     else:
-        done["calls_rung"] = _ring_again()
+        done["calls_rung"] = _ring_again(due_calls, EXECUTE)
+        done["webhooks_rung"] = _ring_again(due_webhooks, DELIVER)
     done["replays_forgotten"] = forget_old()
     _prune_wakes()
     Heartbeat.objects.update_or_create(name=HEARTBEAT, defaults={"at": db_now()})
     return done
 
 
-def _each(find: Callable[[int], list[UUID]], act: Callable[[UUID], bool]) -> int:
+def _each(find: Callable[[int], list[UUID]], act: Callable[[UUID], int]) -> int:
     """Work through what is due in batches, until a batch brings nothing new."""
     moved, seen = 0, set[UUID]()
     while True:
@@ -107,12 +112,12 @@ def _each(find: Callable[[int], list[UUID]], act: Callable[[UUID], bool]) -> int
             fault("sweep.mid_batch")
 
 
-def _ring_again() -> int:
-    found = due_calls(BATCH)
+def _ring_again(find: Callable[[int], list[UUID]], job: str) -> int:
+    found = find(BATCH)
     if found:
         with unit_of_work() as unit:
             for pk in found:
-                unit.ring(EXECUTE, pk)
+                unit.ring(job, pk)
     return len(found)
 
 
