@@ -1,10 +1,13 @@
 """Checks of settings that would break a promise; each says what to set."""
 
+import os
 from typing import Any
 
 from cryptography.fernet import Fernet
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
+
+from config.celery import broker_settings
 
 
 @register()
@@ -18,6 +21,10 @@ def check_settings(app_configs: Any, **_: Any) -> list[CheckMessage]:
             text = f"Key {position} of ASSENT_ENCRYPTION_KEYS is no Fernet key."
             hint = "A Fernet key is 32 random bytes in URL-safe base64, 44 characters."
             found.append(Error(text, hint=hint, id="assent.E001"))
+    try:
+        broker_settings(os.environ.get("BROKER_URL", ""), settings.ASSENT_HOME)
+    except ValueError as error:
+        found.append(Error(str(error), id="assent.E005"))
     database = settings.DATABASES["default"]
     if database["ENGINE"].endswith("sqlite3"):
         options = database.get("OPTIONS", {})

@@ -34,6 +34,9 @@ def _env(name: str, default: str = "") -> str:
     return os.environ.get(name) or default
 
 
+PLACEHOLDERS = ("django-insecure", "change", "secret", "placeholder", "example", "your", "<")
+"""How the keys begin that stand in examples and are forgotten there."""
+
 ASSENT_HOME = Path(_env("ASSENT_HOME", str(BASE_DIR / "var")))
 _home_secrets = load_home_secrets(ASSENT_HOME)
 
@@ -43,6 +46,11 @@ if len(SECRET_KEY) < 32:
     raise ImproperlyConfigured(
         "Set SECRET_KEY to a random text of at least 32 characters, and keep it secret;"
         " `make up` makes one for an embedded installation."
+    )
+if len(set(SECRET_KEY)) < 8 or SECRET_KEY.lower().startswith(PLACEHOLDERS):
+    raise ImproperlyConfigured(
+        "SECRET_KEY is a placeholder that others know too: set it to a random text of at least 32"
+        " characters, for instance from `openssl rand -base64 48`."
     )
 ASSENT_ENCRYPTION_KEYS = [
     key.strip()
@@ -146,6 +154,11 @@ DATABASES: dict[str, Any] = {
         _env("DATABASE_URL", f"sqlite:///{ASSENT_HOME}/assent.sqlite3"), conn_max_age=60
     )
 }
+if not DATABASES["default"].get("ENGINE", "").endswith(("sqlite3", "postgresql")):
+    raise ImproperlyConfigured(
+        "DATABASE_URL must begin with postgresql:// (or sqlite:///); leave it out for the embedded"
+        " database."
+    )
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     DATABASES["default"]["OPTIONS"] = SQLITE_OPTIONS
     DATABASES["default"]["CONN_MAX_AGE"] = None

@@ -19,6 +19,7 @@ from types import FrameType
 
 import django
 from django.apps import apps
+from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 from django.db import Error as DatabaseError
@@ -219,8 +220,11 @@ def prepare(*, demo: bool) -> None:
 
     Raises:
         CommandError: a command refused, with its sentence.
+        HomeError: a setting cannot be worked with, or the database does not answer.
     """
     django.setup()
+    _require_sound_settings()
+    _require_database()
     call_command("migrate", interactive=False, verbosity=0)
     workspaces = apps.get_model("accounts_app", "Workspace")._default_manager
     if demo and not workspaces.filter(slug="demo").exists():
@@ -264,6 +268,24 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
     _allow_many_files()
     supervisor.run()
     return 0
+
+
+def _require_sound_settings() -> None:
+    """Refuse what the processes would only end over and over again for."""
+    errors = [found for found in run_checks() if found.is_serious()]
+    if errors:
+        raise HomeError(" ".join(f"{error.msg} {error.hint or ''}".strip() for error in errors))
+
+
+def _require_database() -> None:
+    try:
+        connections["default"].ensure_connection()
+    except DatabaseError as error:
+        reason = " ".join(str(error).split())
+        raise HomeError(
+            f"The database does not answer; start it, or set DATABASE_URL to one that does"
+            f" (postgresql://user:password@host:port/name). It said: {reason}"
+        ) from error
 
 
 def _require_free(host: str, port: int, name: str) -> None:

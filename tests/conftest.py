@@ -14,6 +14,7 @@ from accounts_app.services.agents import put_agent
 from accounts_app.services.api_keys import create_api_key
 from accounts_app.services.members import create_member, create_workspace, member_actor
 from tests.api_client import Answer, Api
+from tests.harness.catalogue import OPERATIONS, TOKEN
 from tests.harness.receiver import Receiver
 from tests.harness.server import Server
 
@@ -146,38 +147,6 @@ class World:
         """Bring an operation of the payments service to this state."""
         body = {**OPERATIONS[slug], **members}
         return self.admin.put(f"integrations/payments/operations/{slug}", body)
-
-
-OPERATIONS: dict[str, dict[str, object]] = {
-    "refund": {
-        "name": "Refund a charge",
-        "method": "POST",
-        "path": "/ok/refunds",
-        "effect": "once",
-        "parameters": {
-            "type": "object",
-            "required": ["charge", "amount"],
-            "additionalProperties": False,
-            "properties": {"charge": {"type": "string"}, "amount": {"type": "number"}},
-        },
-        "requires_approval": True,
-        "approval": {"when": "args.amount > 100"},
-    },
-    "charge_lookup": {
-        "name": "Look up a charge",
-        "method": "GET",
-        "path": "/ok/charges/{charge}",
-        "effect": "read",
-        "parameters": {"type": "object", "properties": {"charge": {"type": "string"}}},
-    },
-    "send_receipt": {
-        "name": "Send a receipt",
-        "method": "POST",
-        "path": "/ok/receipts",
-        "effect": "idempotent",
-    },
-}
-TOKEN = "sk-very-secret-token-0123456789"
 
 
 def make_world(cast: Cast, receiver: Receiver) -> World:

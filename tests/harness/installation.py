@@ -23,7 +23,7 @@ import psycopg
 
 from config.supervisor import Child, commands
 from tests.api_client import Answer, Api
-from tests.conftest import OPERATIONS, TOKEN
+from tests.harness.catalogue import OPERATIONS, TOKEN
 from tests.harness.receiver import Receiver
 from tests.harness.server import PROJECT, START_SECONDS, Server
 
