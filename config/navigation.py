@@ -79,8 +79,14 @@ GROUPS: tuple[tuple[str, tuple[Item, ...]], ...] = (
     (
         "Integrations",
         (
-            Item("Integrations", "hub", "integrations", CATALOGUE, ("integrations/",)),
-            Item("Operations", "http", "operations", CATALOGUE, ("operations/",)),
+            Item(
+                "Integrations",
+                "hub",
+                "integrations",
+                CATALOGUE,
+                ("integrations/", "add/integration/"),
+            ),
+            Item("Operations", "http", "operations", CATALOGUE, ("operations/", "add/operation/")),
         ),
     ),
     (

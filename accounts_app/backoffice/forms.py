@@ -1,5 +1,6 @@
 """Forms of the back office: a service's refusal stands next to the field that it is about."""
 
+import json
 import zoneinfo
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -10,6 +11,7 @@ from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 
+from accounts_app import strict_json
 from accounts_app.backoffice.pages import Page
 from accounts_app.errors import Conflict, DomainError, Forbidden, Invalid, NotFound
 from accounts_app.states import Permission
@@ -41,14 +43,14 @@ class BackOfficeForm(forms.Form):
             self.add_error(field, text)
 
     def field_of(self, member: str) -> str | None:
-        """The field of a member: the longest known beginning of its dotted path."""
-        steps = member.split(".")
+        """The field of a member: the longest known beginning of its path, or of its pointer."""
+        steps = member.replace("/", ".").split(".")
         for length in range(len(steps), 0, -1):
             name = ".".join(steps[:length])
             name = self.members.get(name, name)
             if name in self.fields:
                 return name
-        return self.members.get("") if "" in self.members else None
+        return None
 
 
 class FormPage(Page):
@@ -94,14 +96,18 @@ class FormPage(Page):
             self.actor.require(self.write_permissions[0])
 
     def make_form(self, data: Any = None) -> BackOfficeForm:
-        form = self.form_class(data, initial=self.initial())
+        form = self.build_form(data)
         if not self.may_write:
             for field in form.fields.values():
                 field.disabled = True
         return form
 
+    def build_form(self, data: Any) -> BackOfficeForm:
+        return self.form_class(data, initial=self.initial())
+
     def show(self, form: BackOfficeForm, *, status: int = 200) -> TemplateResponse:
-        return self.render(status=status, form=form, may_write=self.may_write, **self.more())
+        more = {"form": form, "may_write": self.may_write, **self.more()}
+        return self.render(status=status, **more)
 
     def initial(self) -> dict[str, Any]:
         """What the form shows before anybody typed."""
@@ -157,3 +163,45 @@ def time_zones() -> list[tuple[str, str]]:
     """The time zones that a person can choose from."""
     names = sorted(name for name in zoneinfo.available_timezones() if "/" in name or name == "UTC")
     return [(name, name.replace("_", " ")) for name in names if not name.startswith("Etc/")]
+
+
+class JsonField(forms.CharField):
+    """JSON as text, read by the one strict parser; what was typed is kept when it is refused."""
+
+    def __init__(self, *, rows: int = 10, **options: Any) -> None:
+        attrs = {"rows": rows, "class": "code", "spellcheck": "false"}
+        super().__init__(widget=forms.Textarea(attrs=attrs), **options)
+
+    def prepare_value(self, value: Any) -> Any:
+        if value is None or isinstance(value, str):
+            return value
+        return json.dumps(value, ensure_ascii=False, indent=2)
+
+    def clean(self, value: Any) -> Any:
+        text = super().clean(value)
+        if not text.strip():
+            return None
+        try:
+            return strict_json.loads(text.encode())
+        except DomainError as refusal:
+            raise forms.ValidationError(refusal.detail) from refusal
+
+
+class LinesField(forms.CharField):
+    """A list of texts, one on each line."""
+
+    def __init__(self, *, rows: int = 3, **options: Any) -> None:
+        attrs = {"rows": rows, "class": "code", "spellcheck": "false"}
+        super().__init__(widget=forms.Textarea(attrs=attrs), required=False, **options)
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(value) if isinstance(value, list) else value
+
+    def clean(self, value: Any) -> Any:
+        lines = (line.strip() for line in super().clean(value).splitlines())
+        return [line for line in lines if line]
+
+
+def code_area(rows: int) -> forms.Textarea:
+    """A text area for what is written by rules: fixed width, no spelling."""
+    return forms.Textarea(attrs={"rows": rows, "class": "code", "spellcheck": "false"})

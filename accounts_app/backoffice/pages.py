@@ -52,11 +52,19 @@ class Page(View):
         """
         try:
             self.check_permissions()
+            self.prepare(**kwargs)
             return super().dispatch(request, *args, **kwargs)
         except NotFound as refusal:
             raise Http404(refusal.detail) from refusal
         except Forbidden as refusal:
             raise PermissionDenied(refusal.detail) from refusal
+
+    def prepare(self, **names: Any) -> None:
+        """Fetch what the address names, before the page is shown or acts.
+
+        Raises:
+            NotFound: not there, or not visible to this person.
+        """
 
     def check_permissions(self) -> None:
         """Refuse a person whose roles do not lead here.

@@ -33,9 +33,9 @@ def approval_need(operation: Operation, run: Run, arguments: Mapping[str, Any]) 
     if not policy.when:
         text = "Every call of this operation needs approval."
         return Need(required=True, why=[{"rule": text, "outcome": "always", "facts": []}])
-    variables = _variables(run, arguments)
+    values = variables(run, arguments)
     try:
-        true = conditions.evaluate(policy.when, variables)
+        true = conditions.evaluate(policy.when, values)
     except conditions.ConditionFailed as error:
         reason = {"rule": policy.when, "outcome": "failed", "facts": [], "detail": str(error)}
         return Need(required=True, why=[reason])
@@ -43,13 +43,14 @@ def approval_need(operation: Operation, run: Run, arguments: Mapping[str, Any]) 
         return Need(required=False, why=[])
     facts = [
         {"path": fact.path, "value": fact.value}
-        for fact in conditions.explain(policy.when, variables)
+        for fact in conditions.explain(policy.when, values)
         if not _is_sensitive(fact, operation.sensitive)
     ]
     return Need(required=True, why=[{"rule": policy.when, "outcome": "true", "facts": facts}])
 
 
-def _variables(run: Run, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def variables(run: Run, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """What a condition can look at."""
     session = run.session
     return {
         "args": dict(arguments),

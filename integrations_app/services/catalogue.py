@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from accounts_app import crypto
-from accounts_app.errors import FieldError, Invalid, NotFound
+from accounts_app.errors import Conflict, FieldError, Invalid, NotFound
 from accounts_app.scoping import Actor
 from accounts_app.services.audit import register_verbs
 from accounts_app.services.unit import Unit, unit_of_work
@@ -80,13 +80,16 @@ class OperationValues:
     enabled: bool = True
 
 
-def put_integration(actor: Actor, slug: str, values: IntegrationValues) -> tuple[Integration, bool]:
+def put_integration(
+    actor: Actor, slug: str, values: IntegrationValues, *, must_be_new: bool = False
+) -> tuple[Integration, bool]:
     """Create the integration or bring it to this state.
 
     Returns:
         The integration, and whether it is new.
 
     Raises:
+        Conflict: `key_exists`, it is there and must be new.
         Invalid: an address, header or credential that cannot be; `private_address`;
             `credential_required` where the address moved without the credential given anew.
     """
@@ -96,6 +99,8 @@ def put_integration(actor: Actor, slug: str, values: IntegrationValues) -> tuple
     with unit_of_work() as unit:
         rows = Integration.objects.in_workspace(actor.workspace_id).select_for_update(no_key=True)
         present = rows.filter(slug=slug).first()
+        if present is not None and must_be_new:
+            raise Conflict(f"The integration {slug!r} exists.", code="key_exists")
         integration = present or Integration(
             workspace_id=actor.workspace_id, slug=slug, created_at=unit.now
         )
@@ -213,20 +218,34 @@ def auth_place(integration: Integration) -> str:
 
 
 def put_operation(
-    actor: Actor, integration: Integration, slug: str, values: OperationValues
+    actor: Actor,
+    integration: Integration,
+    slug: str,
+    values: OperationValues,
+    *,
+    expected_version: int | None = None,
 ) -> tuple[Operation, bool]:
     """Create the operation or bring it to this state; a binding change raises its version.
+
+    Args:
+        actor: who does it.
+        integration: its integration.
+        slug: its name there.
+        values: what it shall be.
+        expected_version: what the editor looked at; 0 for one that must be new.
 
     Returns:
         The operation, and whether it is new.
 
     Raises:
         Invalid: naming the member and what would be right.
+        Conflict: `key_exists` or `stale_version`, it is not at the expected version.
     """
     checked = _check_operation(integration, values)
     with unit_of_work() as unit:
         rows = Operation.objects.filter(integration=integration).select_for_update(no_key=True)
         present = rows.filter(slug=slug).first()
+        _check_version(present, slug, expected_version)
         operation = present or Operation(
             workspace_id=actor.workspace_id,
             integration=integration,
@@ -250,6 +269,17 @@ def put_operation(
         if changed or disabled:
             hooks.operation_changed(unit, actor, operation, [] if disabled else changed)
     return operation, present is None
+
+
+def _check_version(present: Operation | None, slug: str, expected: int | None) -> None:
+    """Refuse an editor that looked at something else than what is there now."""
+    version = 0 if present is None else present.version
+    if expected is None or version == expected:
+        return
+    if expected == 0:
+        raise Conflict(f"The operation {slug!r} exists.", code="key_exists")
+    text = f"Somebody changed the operation meanwhile: it is at version {version}."
+    raise Conflict(text, code="stale_version")
 
 
 def _check_operation(integration: Integration, values: OperationValues) -> dict[str, Any]:

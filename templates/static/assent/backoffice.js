@@ -38,3 +38,38 @@ document.addEventListener("click", (event) => {
     window.location.reload();
   }
 });
+
+/* What belongs to one choice is shown with it: data-show-if="field=this|that". */
+function showWhatIsChosen(form) {
+  for (const part of form.querySelectorAll("[data-show-if]")) {
+    const [name, values] = part.dataset.showIf.split("=");
+    const fields = form.elements[name];
+    if (fields) {
+      part.hidden = !values.split("|").includes(fields.value);
+    }
+  }
+}
+document.addEventListener("change", (event) => {
+  if (event.target.form) {
+    showWhatIsChosen(event.target.form);
+  }
+});
+document.addEventListener("DOMContentLoaded", () => {
+  for (const form of document.forms) {
+    showWhatIsChosen(form);
+  }
+});
+
+/* One more empty row of a list in a form. */
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-add-row]");
+  if (button) {
+    const rows = button.closest("[data-rows]").querySelectorAll("[data-row]");
+    const row = rows[rows.length - 1].cloneNode(true);
+    for (const input of row.querySelectorAll("input")) {
+      input.value = "";
+    }
+    button.before(row);
+    row.querySelector("input").focus();
+  }
+});
