@@ -7,8 +7,12 @@ class ConfigAppConfig(AppConfig):
     verbose_name = "Assent"
 
     def ready(self) -> None:
-        """Load the checks of the settings."""
+        """Load the checks of the settings, and say how the navigation counts."""
         from config import checks  # noqa: F401 - registers them
+        from config.navigation import count_by
+        from tasks_app.selectors import pending_count
+
+        count_by("pending", pending_count)
 
 
 class BackOfficeConfig(AdminConfig):

@@ -1,0 +1,5 @@
+"""The back office's pages of this part; imported by the admin site."""
+
+from tasks_app.admin import approvals, task
+
+__all__ = ["approvals", "task"]

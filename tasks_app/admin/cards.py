@@ -1,0 +1,311 @@
+"""A task as a card: what its reader may see of it, and what they may do with it."""
+
+import datetime as dt
+import json
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from accounts_app.models import User
+from accounts_app.scoping import Actor
+from accounts_app.states import ActorType, Permission
+from integrations_app.actions import Action, from_json
+from tasks_app.admin.request import RequestShown, request_of
+from tasks_app.admin.text import NOTHING, Shown, one_line, shown, visible
+from tasks_app.models import Comment, UserTask, Vote
+from tasks_app.policies import may_decide, sees_context
+from tasks_app.selectors import earlier_decisions, token_of
+from tasks_app.states import ANOMALIES, About, Kind, TaskStatus
+
+EVERYTHING_MASKED = ("",)
+EARLIER_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """What somebody has typed into a card, kept whatever becomes of it."""
+
+    action: str = ""
+    comment: str = ""
+    value: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.comment or self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why what was sent was not done; nothing was changed.
+
+    Args:
+        text: one sentence.
+        is_conflict: somebody or something was faster.
+        field: the field it is about, if it is one.
+    """
+
+    text: str
+    is_conflict: bool = False
+    field: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a person is asked: a rule, and the values that it looked at."""
+
+    rule: str
+    outcome: str
+    facts: Sequence[tuple[str, str]]
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What became of the same operation for the same agent, lately."""
+
+    counts: Sequence[tuple[str, int]]
+    newest: Sequence[UserTask]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """Everything that the template of a card reads."""
+
+    task: UserTask
+    token: str
+    is_open: bool
+    sees_context: bool
+    can_reveal_with_reason: bool
+    cannot_decide: str
+    title: str
+    title_is_agents: bool
+    request: RequestShown | None
+    said: Shown
+    work: Shown
+    why: Sequence[Reason]
+    earlier: Earlier | None
+    actions: Sequence[Action]
+    votes: Sequence[Vote]
+    comments: Sequence[Comment]
+    claim: str
+    is_mine: bool
+    due: str
+    outcome: str
+    outcome_style: str
+    decided_by_email: str
+    typed: Typed = Typed()
+    trouble: Trouble | None = None
+    is_alone: bool = False
+    options: Sequence[Mapping[str, str]] = field(default_factory=list)
+
+    @property
+    def can_decide(self) -> bool:
+        broken = self.request is not None and bool(self.request.problem)
+        return self.is_open and not self.cannot_decide and not broken and self.sees_context
+
+    @property
+    def tone(self) -> str:
+        return "bad" if self.task.kind in ANOMALIES else "accent"
+
+    @property
+    def answer_kind(self) -> str:
+        """Which answer fields the card has."""
+        kinds = {Kind.MULTI_OPTION: "options", Kind.NUMBER: "number", Kind.TEXT: "text"}
+        answered = {**kinds, Kind.AITL_ESCALATION: "text"}
+        return answered.get(Kind(self.task.kind), "")
+
+
+def cards_of(
+    actor: Actor,
+    tasks: Sequence[Any],
+    now: dt.datetime,
+    *,
+    reveal: frozenset[UUID] = frozenset(),
+    alone: bool = False,
+    typed: Typed | None = None,
+    trouble: Trouble | None = None,
+) -> list[Card]:
+    """The cards of tasks that came through `with_everything` and `with_tokens`.
+
+    Args:
+        actor: who reads.
+        tasks: visible ones.
+        now: the database's time.
+        reveal: tasks whose sensitive values are shown; the caller has recorded that.
+        alone: the page shows one task only, so nothing in it is folded away.
+        typed: what was typed before the card is shown again.
+        trouble: why it was not done.
+    """
+    earlier = earlier_decisions(actor, [task for task in tasks if sees_context(actor, task)])
+    ids = [task.pk for task in tasks]
+    votes, comments = _by_task(Vote, ids), _by_task(Comment, ids)
+    emails = _emails(tasks)
+    cards = []
+    for task in tasks:
+        by = (task.decided_by or {}).get("id", "")
+        cards.append(
+            _card(
+                actor,
+                task,
+                now,
+                earlier=earlier,
+                revealed=task.pk in reveal,
+                votes=[vote for vote in votes[task.pk] if vote.revision == task.revision],
+                comments=comments[task.pk],
+                decided_by_email=emails.get(by, ""),
+                alone=alone,
+                typed=typed or Typed(),
+                trouble=trouble,
+            )
+        )
+    return cards
+
+
+def _card(
+    actor: Actor,
+    task: UserTask,
+    now: dt.datetime,
+    *,
+    earlier: Mapping[tuple[UUID, UUID], list[UserTask]],
+    revealed: bool,
+    votes: Sequence[Vote],
+    comments: Sequence[Comment],
+    decided_by_email: str,
+    alone: bool,
+    typed: Typed,
+    trouble: Trouble | None,
+) -> Card:
+    full = sees_context(actor, task)
+    masked = actor.can(Permission.SEE_MASKED) and not full
+    seen = full or (masked and revealed)
+    is_open = task.status == TaskStatus.PENDING
+    outcome, style = _outcome(task)
+    return Card(
+        task=task,
+        token=token_of(task),
+        is_open=is_open,
+        sees_context=seen,
+        can_reveal_with_reason=masked and not revealed,
+        cannot_decide=may_decide(actor, task) if is_open else "",
+        title=visible(task.title),
+        title_is_agents=task.tool_call is None,
+        request=_request(task, full=full, masked=masked, revealed=revealed, alone=alone),
+        said=shown(task.description) if seen else NOTHING,
+        work=_work(task) if seen else NOTHING,
+        why=_reasons(task) if seen else (),
+        earlier=_earlier(task, earlier) if full else None,
+        actions=from_json(task.actions),
+        votes=votes,
+        comments=comments if seen else (),
+        claim=_claim(actor, task, now),
+        is_mine=task.claimed_by_id is not None and task.claimed_by_id == actor.user_id,
+        due=due_style(task, now) if is_open else "",
+        outcome=outcome,
+        outcome_style=style,
+        decided_by_email=decided_by_email,
+        typed=typed,
+        trouble=trouble,
+        is_alone=alone,
+        options=[{name: visible(text) for name, text in item.items()} for item in task.options],
+    )
+
+
+def _request(
+    task: UserTask, *, full: bool, masked: bool, revealed: bool, alone: bool
+) -> RequestShown | None:
+    """What would be sent; nothing for a viewer, all masked for an auditor."""
+    call = task.tool_call
+    if call is None or not (full or masked):
+        return None
+    if masked and not revealed:
+        return request_of(call, mask=EVERYTHING_MASKED, everything=alone)
+    return request_of(call, mask=() if revealed else call.operation.sensitive, everything=alone)
+
+
+def _work(task: UserTask) -> Shown:
+    """What an agent hands over to be looked at; a call's arguments stand in its request."""
+    if task.tool_call is not None or task.draft is None:
+        return NOTHING
+    if isinstance(task.draft, str):
+        return shown(task.draft, limit=1200)
+    return shown(json.dumps(task.draft, ensure_ascii=False, indent=2), limit=1200)
+
+
+def _reasons(task: UserTask) -> list[Reason]:
+    reasons = []
+    for why in task.why or []:
+        facts = [
+            (visible(str(fact["path"])), one_line(json.dumps(fact["value"], ensure_ascii=False)))
+            for fact in why.get("facts", [])
+        ]
+        rule, outcome = one_line(why.get("rule", ""), 400), why.get("outcome", "")
+        reasons.append(Reason(rule, outcome, facts, one_line(why.get("detail", ""), 400)))
+    return reasons
+
+
+def _earlier(task: UserTask, found: Mapping[tuple[UUID, UUID], list[UserTask]]) -> Earlier | None:
+    if task.tool_call is None or task.about != About.CALL:
+        return None
+    before = [
+        other
+        for other in found.get((task.agent_id, task.tool_call.operation_id), [])
+        if other.pk != task.pk
+    ]
+    labels = Counter(_label(other) for other in before)
+    return Earlier(labels.most_common(), before[:EARLIER_SHOWN], len(before))
+
+
+def _claim(actor: Actor, task: UserTask, now: dt.datetime) -> str:
+    if task.claimed_by is None or (task.claim_expires_at and task.claim_expires_at <= now):
+        return ""
+    return "you" if task.claimed_by_id == actor.user_id else task.claimed_by.get_username()
+
+
+def due_style(task: UserTask, now: dt.datetime) -> str:
+    """How near the deadline is: red only when it is, so that red still says something."""
+    if task.due_at is None:
+        return ""
+    left = (task.due_at - now).total_seconds()
+    near = max(300.0, min(3600.0, (task.timeout_seconds or 0) / 10))
+    return "past" if left <= 0 else "near" if left <= near else "far"
+
+
+def _label(task: UserTask) -> str:
+    labels = {action["name"]: action["label"] for action in task.actions}
+    return visible(str(labels.get(task.action, task.action)))
+
+
+def _outcome(task: UserTask) -> tuple[str, str]:
+    """The outcome in a word or two, and the style of its badge."""
+    if task.status == TaskStatus.PENDING:
+        return "", ""
+    if task.status == TaskStatus.CANCELLED:
+        return "Cancelled", ""
+    if task.timed_out:
+        return "Timed out", "warn"
+    action: dict[str, Any] = next(
+        (item for item in task.actions if item["name"] == task.action), {}
+    )
+    if action.get("effect") == "stop" or action.get("style") == "danger":
+        return _label(task), "bad"
+    return _label(task), "good"
+
+
+def _by_task(model: type[Vote] | type[Comment], ids: Sequence[UUID]) -> dict[UUID, list[Any]]:
+    found: dict[UUID, list[Any]] = defaultdict(list)
+    for row in model.objects.filter(task__in=ids).order_by("created_at", "pk"):
+        found[row.task_id].append(row)
+    return found
+
+
+def _emails(tasks: Sequence[UserTask]) -> dict[str, str]:
+    """The addresses of the people who decided, by the id that the outcome holds."""
+    ids = {
+        task.decided_by["id"]
+        for task in tasks
+        if task.decided_by and task.decided_by.get("type") == ActorType.USER
+    }
+    people = User.objects.filter(pk__in=ids) if ids else User.objects.none()
+    return {str(person.pk): person.email for person in people}

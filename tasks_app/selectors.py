@@ -1,0 +1,228 @@
+"""What pages and counts read; every query starts from `visible_to`."""
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce
+
+from accounts_app.models import AuditEntry
+from accounts_app.scoping import Actor
+from accounts_app.states import Permission
+from tasks_app.models import Comment, UserTask, Vote
+from tasks_app.states import GROUPS, TaskStatus
+
+PENDING, COMPLETED = "pending", "completed"
+SORTS = {
+    "oldest": "created_at",
+    "newest": "-created_at",
+    "due": "due_or_never",
+    "decided": "-completed_at",
+}
+NEVER = dt.datetime(9999, 12, 31, tzinfo=dt.UTC)
+MAX_COUNTED = 500
+EARLIER_LOOKED_AT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What somebody asks the queue for; all of it stands in the page's address.
+
+    Args:
+        tab: pending or completed.
+        group: a group of kinds; empty is all.
+        agent: its slug.
+        person: the participant; `me` is whoever asks.
+        text: in the title, and in what the agent says where the reader may see that.
+        since: created from then on.
+        until: created before that.
+        flag: claimed, overdue, unroutable or unknown.
+        sort: a name in `SORTS`.
+    """
+
+    tab: str = PENDING
+    group: str = ""
+    agent: str = ""
+    person: str = ""
+    text: str = ""
+    since: dt.datetime | None = None
+    until: dt.datetime | None = None
+    flag: str = ""
+    sort: str = "oldest"
+
+
+def queue(actor: Actor, wanted: Wanted, now: dt.datetime) -> QuerySet[UserTask]:
+    """The tasks that somebody asks for, of those that they may see; not ordered."""
+    rows: QuerySet[UserTask] = UserTask.objects.visible_to(actor)
+    if wanted.tab == COMPLETED:
+        rows = rows.exclude(status=TaskStatus.PENDING)
+    else:
+        rows = rows.filter(status=TaskStatus.PENDING)
+    if wanted.group:
+        rows = rows.filter(kind__in=GROUPS[wanted.group])
+    if wanted.agent:
+        rows = rows.filter(agent__slug=wanted.agent)
+    if wanted.person:
+        rows = rows.filter(_of_person(actor, wanted.person))
+    if wanted.text:
+        rows = rows.filter(_with_text(actor, wanted.text))
+    if wanted.since:
+        rows = rows.filter(created_at__gte=wanted.since)
+    if wanted.until:
+        rows = rows.filter(created_at__lt=wanted.until)
+    return _flagged(actor, rows, wanted.flag, now)
+
+
+def _of_person(actor: Actor, person: str) -> Q:
+    names = actor.identities if person == "me" else {person}
+    mine = Q(pk__in=[])
+    for name in names:
+        mine |= Q(participant__iexact=name)
+    return mine
+
+
+def _with_text(actor: Actor, text: str) -> Q:
+    found = Q(title__icontains=text)
+    masked = actor.can(Permission.SEE_SUMMARIES) or actor.can(Permission.SEE_MASKED)
+    if masked and not actor.can(Permission.SEE_ALL_TASKS):
+        # What can be searched can be guessed, letter by letter.
+        return found
+    return found | Q(description__icontains=text)
+
+
+def _flagged(
+    actor: Actor, rows: QuerySet[UserTask], flag: str, now: dt.datetime
+) -> QuerySet[UserTask]:
+    if flag == "claimed":
+        return rows.filter(claimed_by=actor.user_id, claim_expires_at__gt=now)
+    if flag == "overdue":
+        return rows.filter(due_at__lte=now)
+    if flag == "unroutable":
+        return rows.filter(unroutable=True)
+    if flag == "unknown":
+        return rows.filter(about="outcome")
+    return rows
+
+
+def page_of(
+    rows: QuerySet[UserTask], sort: str, after: tuple[dt.datetime, UUID] | None, size: int
+) -> tuple[list[UserTask], bool]:
+    """One stretch of a queue, stable while rows arrive, and whether there is more.
+
+    Args:
+        rows: visible, filtered.
+        sort: a name in `SORTS`.
+        after: column and key of the last row that was shown.
+        size: how many.
+    """
+    order = SORTS[sort]
+    column, descending = order.lstrip("-"), order.startswith("-")
+    if column == "due_or_never":
+        rows = rows.annotate(due_or_never=Coalesce("due_at", Value(NEVER)))
+    if after is not None:
+        side = "lt" if descending else "gt"
+        moment, key = after
+        rows = rows.filter(
+            Q(**{f"{column}__{side}": moment}) | Q(**{column: moment, f"pk__{side}": key})
+        )
+    sign = "-" if descending else ""
+    found = list(with_everything(rows).order_by(order, f"{sign}pk")[: size + 1])
+    return found[:size], len(found) > size
+
+
+def with_everything(rows: QuerySet[UserTask]) -> QuerySet[UserTask]:
+    """Rows with all that a card reads from them."""
+    return rows.select_related(
+        "agent",
+        "session",
+        "run",
+        "tool_call__operation__integration",
+        "claimed_by",
+        "assigned_to",
+    )
+
+
+def counts_by_group(rows: QuerySet[UserTask]) -> tuple[dict[str, int], bool]:
+    """How many tasks of each group are among the first 500, and whether there are more."""
+    kinds = list(rows.order_by().values_list("kind", flat=True)[: MAX_COUNTED + 1])
+    found = Counter(kinds[:MAX_COUNTED])
+    counts = {name: sum(found[kind] for kind in members) for name, members in GROUPS.items()}
+    return {"": sum(found.values()), **counts}, len(kinds) > MAX_COUNTED
+
+
+def pending_count(actor: Actor) -> int:
+    """The live count of the navigation: capped, over visible rows."""
+    rows = UserTask.objects.visible_to(actor).pending()
+    return rows.order_by().values("pk")[:100].count()
+
+
+def states_of(actor: Actor, ids: Iterable[UUID]) -> dict[str, str]:
+    """A short text for each visible task that differs when its card does; one query."""
+    rows = with_tokens(UserTask.objects.visible_to(actor).filter(pk__in=list(ids)))
+    return {str(task.pk): token_of(task) for task in rows.only(*_TOKEN)}
+
+
+_TOKEN = ("status", "revision", "claimed_by_id", "claim_expires_at", "question", "assigned_to_id")
+
+
+def with_tokens(rows: QuerySet[UserTask]) -> QuerySet[UserTask]:
+    """Rows with the counts that `token_of` reads."""
+    return rows.annotate(
+        vote_count=Coalesce(Subquery(_number_of(Vote.objects.all())), 0),
+        comment_count=Coalesce(Subquery(_number_of(Comment.objects.all())), 0),
+    )
+
+
+def _number_of(rows: QuerySet[Any]) -> QuerySet[Any]:
+    of_task = rows.order_by().filter(task=OuterRef("pk")).values("task")
+    numbers: QuerySet[Any, Any] = of_task.annotate(number=Count("pk")).values("number")
+    return numbers
+
+
+def token_of(task: Any) -> str:
+    """The text of a task that came through `with_tokens`."""
+    claim = f"{task.claimed_by_id or ''}@{_minute(task.claim_expires_at)}"
+    asked = "q" if task.question else ""
+    counts = f"{task.vote_count}v{task.comment_count}c{task.assigned_to_id or ''}a"
+    return f"{task.status}:{task.revision}:{claim}:{counts}{asked}"
+
+
+def _minute(moment: dt.datetime | None) -> str:
+    """A lease that is renewed every few seconds does not make every card blink."""
+    return f"{int(moment.timestamp()) // 60}" if moment else ""
+
+
+def earlier_decisions(
+    actor: Actor, tasks: Sequence[UserTask]
+) -> dict[tuple[UUID, UUID], list[UserTask]]:
+    """By agent and operation, the visible decisions among the workspace's last 1,000.
+
+    The bound keeps a card quick however long the history is.
+    """
+    pairs = {(task.agent_id, task.tool_call.operation_id) for task in tasks if task.tool_call}
+    if not pairs:
+        return {}
+    seen = UserTask.objects.visible_to(actor).filter(status=TaskStatus.COMPLETED)
+    recent = seen.order_by("-completed_at", "-pk").values("pk")[:EARLIER_LOOKED_AT]
+    rows = UserTask.objects.filter(
+        pk__in=recent,
+        timed_out=False,
+        about="call",
+        agent__in={agent for agent, _ in pairs},
+        tool_call__operation__in={operation for _, operation in pairs},
+    ).select_related("tool_call")
+    found: dict[tuple[UUID, UUID], list[UserTask]] = {pair: [] for pair in pairs}
+    for task in rows.order_by("-completed_at", "-pk"):
+        if task.tool_call and (pair := (task.agent_id, task.tool_call.operation_id)) in found:
+            found[pair].append(task)
+    return found
+
+
+def history_of(task: UserTask) -> QuerySet[AuditEntry]:
+    """The audit trail of a visible task, oldest first."""
+    rows = AuditEntry.objects.in_workspace(task.workspace_id)
+    return rows.filter(target_type="task", target_id=str(task.pk)).order_by("sequence")

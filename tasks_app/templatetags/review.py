@@ -1,0 +1,53 @@
+"""How the pages of this part write times and what an agent wrote."""
+
+import datetime as dt
+
+from django import template
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from accounts_app.clock import db_now
+from accounts_app.models import AuditEntry
+from accounts_app.services.audit import VERBS
+from tasks_app.admin.text import one_line, visible
+
+register = template.Library()
+register.filter("visible", visible)
+register.filter("one_line", one_line)
+_STEPS = ((86_400 * 365, "year"), (86_400, "day"), (3600, "hour"), (60, "minute"))
+
+
+def relative(moment: dt.datetime, now: dt.datetime) -> str:
+    """How long ago or from now, in its greatest unit; the script writes it the same way."""
+    seconds = (moment - now).total_seconds()
+    for size, name in _STEPS:
+        count = int(abs(seconds) // size)
+        if count:
+            text = f"{count} {name}{'s' if count > 1 else ''}"
+            return f"in {text}" if seconds > 0 else f"{text} ago"
+    return "in less than a minute" if seconds > 0 else "just now"
+
+
+@register.simple_tag(takes_context=True)
+def when(context: template.Context, moment: dt.datetime | None) -> SafeString | str:
+    """A time, relative; absolute on hover, in the zone of whoever reads."""
+    if moment is None:
+        return ""
+    now = context.get("now")
+    if not isinstance(now, dt.datetime):
+        now = db_now()
+        context["now"] = now
+    local = timezone.localtime(moment)
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        moment.isoformat(),
+        f"{local:%a %d %b %Y, %H:%M:%S} {local.tzname()}",
+        relative(moment, now),
+    )
+
+
+@register.filter
+def verb_text(entry: AuditEntry) -> str:
+    """What was done, in words."""
+    return VERBS.get(entry.verb, entry.verb)

@@ -1,0 +1,313 @@
+/* Cards that are decided in place: nothing typed is lost, nothing is sent twice, and a card that
+   somebody else finished says so within two seconds. Without this script every form still works. */
+"use strict";
+
+(() => {
+  const POLL_MS = 1500;
+  const CARD = "article.card[data-task]";
+  const root = document.querySelector("[data-review]");
+  if (!root) {
+    return;
+  }
+
+  const cards = () => [...document.querySelectorAll(CARD)];
+  const isOpen = (card) => card.dataset.status === "pending";
+  const byTask = (id) => document.getElementById(`task-${id}`);
+
+  /* ---- What somebody has typed ---- */
+
+  function typedIn(card) {
+    const texts = {};
+    for (const field of card.querySelectorAll("form.answer textarea, form.answer input:not([type=hidden])")) {
+      if (field.type === "radio" ? field.checked : field.value) {
+        texts[field.name] = field.value;
+      }
+    }
+    return texts;
+  }
+
+  function typeInto(card, texts) {
+    for (const field of card.querySelectorAll("form.answer textarea, form.answer input:not([type=hidden])")) {
+      if (!(field.name in texts)) {
+        continue;
+      }
+      if (field.type === "radio") {
+        field.checked = field.value === texts[field.name];
+      } else if (!field.value) {
+        field.value = texts[field.name];
+      }
+    }
+  }
+
+  function keepBelow(card, texts) {
+    const text = Object.values(texts).join("\n");
+    if (!text || card.querySelector(".kept")) {
+      return;
+    }
+    const box = document.createElement("div");
+    box.className = "kept";
+    const label = document.createElement("label");
+    label.textContent = "What you had typed was not sent. It is kept here:";
+    label.htmlFor = `kept-${card.dataset.task}`;
+    const area = document.createElement("textarea");
+    area.id = label.htmlFor;
+    area.className = "input";
+    area.rows = 2;
+    area.readOnly = true;
+    area.value = text;
+    box.append(label, area);
+    card.append(box);
+  }
+
+  /* ---- Cards that change while they are looked at ---- */
+
+  function replace(old, fresh) {
+    const texts = typedIn(old);
+    const hadFocus = old.contains(document.activeElement);
+    const name = hadFocus ? document.activeElement.name : "";
+    old.replaceWith(fresh);
+    window.htmx.process(fresh);
+    if (isOpen(fresh)) {
+      typeInto(fresh, texts);
+    } else {
+      keepBelow(fresh, texts);
+    }
+    if (hadFocus) {
+      const field = name && fresh.querySelector(`form.answer [name="${name}"]:not([type=hidden])`);
+      (field || fresh).focus({ preventScroll: true });
+    }
+  }
+
+  function holdBack(old, fresh) {
+    /* What would be sent changed under somebody's eyes: never swap it below a finger. */
+    for (const button of old.querySelectorAll("form.answer button")) {
+      button.disabled = true;
+    }
+    old.dataset.token = fresh.dataset.token;
+    if (old.querySelector(".held")) {
+      old.querySelector(".held button").onclick = () => replace(old, fresh);
+      return;
+    }
+    const notice = document.createElement("div");
+    notice.className = "notice notice-warn held";
+    notice.setAttribute("role", "alert");
+    const text = document.createElement("p");
+    text.textContent = "What is decided on has just changed. ";
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "button button-small";
+    button.textContent = "Look at it as it is now";
+    button.onclick = () => replace(old, fresh);
+    notice.append(text, button);
+    old.querySelector("form.answer")?.before(notice);
+  }
+
+  function refreshParts(old, fresh) {
+    old.dataset.token = fresh.dataset.token;
+    for (const part of ["[data-live]", ".remarks", ".claim-acts"]) {
+      const before = old.querySelector(part);
+      const after = fresh.querySelector(part);
+      if (before && after && !before.contains(document.activeElement)) {
+        before.replaceWith(after);
+        window.htmx.process(after);
+      } else if (!before && after) {
+        old.querySelector("form.answer, .cannot")?.before(after);
+      }
+    }
+  }
+
+  async function refresh(card) {
+    const answer = await fetch(card.dataset.card, { headers: { "HX-Request": "true" } });
+    if (answer.status === 404) {
+      for (const button of card.querySelectorAll("button")) {
+        button.disabled = true;
+      }
+      card.dataset.status = "gone";
+      card.classList.add("card-closed");
+      announce("A task that you were looking at is no longer yours.");
+      return;
+    }
+    if (!answer.ok) {
+      return;
+    }
+    const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const fresh = document.importNode(parsed.querySelector(CARD), true);
+    if (card.dataset.busy || !card.isConnected) {
+      return;
+    }
+    if (!isOpen(fresh)) {
+      replace(card, fresh);
+      announce(`${titleOf(fresh)}: ${outcomeOf(fresh)}`);
+    } else if (fresh.dataset.revision !== card.dataset.revision) {
+      holdBack(card, fresh);
+    } else {
+      refreshParts(card, fresh);
+    }
+  }
+
+  const titleOf = (card) => card.querySelector(".card-title")?.textContent.trim() || "Task";
+  const outcomeOf = (card) => (card.querySelector(".outcome p")?.textContent || "").replace(/\s+/g, " ").trim();
+
+  async function poll() {
+    const watched = cards().filter((card) => isOpen(card) && !card.dataset.busy);
+    if (document.visibilityState !== "visible" || !watched.length) {
+      return;
+    }
+    const ids = watched.slice(0, 200).map((card) => card.dataset.task).join(",");
+    const answer = await fetch(`${root.dataset.states}?ids=${ids}`);
+    if (answer.redirected || !answer.ok) {
+      return;
+    }
+    const { states } = await answer.json();
+    for (const card of watched) {
+      if (card.isConnected && !card.dataset.busy && states[card.dataset.task] !== card.dataset.token) {
+        await refresh(card);
+      }
+    }
+  }
+
+  async function keepPolling() {
+    try {
+      await poll();
+    } catch {
+      /* The server is away; the next round asks again. */
+    }
+    window.setTimeout(keepPolling, POLL_MS);
+  }
+
+  /* ---- Deciding ---- */
+
+  function unread(card) {
+    return [...card.querySelectorAll("[data-trusted] details[data-fold]:not([open])")];
+  }
+
+  function complain(form, text) {
+    form.querySelector(".field-error")?.remove();
+    const error = document.createElement("p");
+    error.className = "field-error";
+    error.setAttribute("role", "alert");
+    error.textContent = text;
+    form.querySelector(".decide").append(error);
+  }
+
+  function check(event) {
+    const form = event.target;
+    const button = event.submitter;
+    const card = form.closest(CARD);
+    if (card.dataset.busy) {
+      return false;
+    }
+    const comment = form.querySelector("[data-comment]");
+    if (button?.hasAttribute("data-needs-comment") && !comment.value.trim()) {
+      complain(form, `“${button.textContent.replace("✎", "").split(",")[0].trim()}” needs a comment.`);
+      comment.focus();
+      return false;
+    }
+    const folds = button?.dataset.effect === "stop" ? [] : unread(card);
+    if (folds.length) {
+      folds.forEach((fold) => { fold.open = true; });
+      complain(form, "Parts of what would be sent were folded. They are open now: look, then press again.");
+      folds[0].scrollIntoView({ block: "center" });
+      return false;
+    }
+    return true;
+  }
+
+  document.addEventListener("submit", (event) => {
+    if (event.target.matches("form[data-decide]") && !check(event)) {
+      event.preventDefault();
+      event.stopImmediatePropagation();
+    }
+  }, true);
+
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    const card = event.target.closest?.(CARD);
+    if (card && event.target.matches("form")) {
+      card.dataset.busy = "1";
+      card.querySelectorAll("form button").forEach((button) => { button.disabled = true; });
+    }
+  });
+
+  const kept = new Map();
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const card = event.detail.target?.closest?.(CARD);
+    if (card && event.detail.shouldSwap && !event.detail.requestConfig.elt.matches("[data-decide]")) {
+      /* A claim or a look at masked values leaves the typed text alone. */
+      kept.set(card.dataset.task, typedIn(card));
+    }
+  });
+
+  function fail(event) {
+    const card = event.target.closest?.(CARD);
+    if (!card || !card.dataset.busy) {
+      return;
+    }
+    delete card.dataset.busy;
+    card.querySelectorAll("form button:not([hidden])").forEach((button) => { button.disabled = false; });
+    const form = card.querySelector("form[data-decide]");
+    if (form) {
+      complain(form, "The server did not answer, so it is not certain what became of this. The card will say so in a moment, or try again.");
+    }
+  }
+  document.addEventListener("htmx:sendError", fail);
+  document.addEventListener("htmx:timeout", fail);
+  document.addEventListener("htmx:responseError", fail);
+
+  document.addEventListener("htmx:afterSwap", (event) => {
+    const id = event.detail.requestConfig?.elt?.closest?.(CARD)?.dataset.task
+      || event.detail.target?.dataset?.task;
+    const card = id && byTask(id);
+    if (!card) {
+      return;
+    }
+    if (kept.has(id)) {
+      typeInto(card, kept.get(id));
+      kept.delete(id);
+    }
+    if (!isOpen(card) && event.detail.xhr.status === 200) {
+      announce(`${titleOf(card)}: ${outcomeOf(card)}`);
+      goOn(card);
+    } else {
+      card.focus({ preventScroll: true });
+      card.querySelector("[role=alert]")?.scrollIntoView({ block: "nearest" });
+    }
+  });
+
+  function goOn(from) {
+    const all = cards();
+    const later = all.slice(all.indexOf(from) + 1).find(isOpen);
+    const next = later || all.find(isOpen);
+    if (next) {
+      next.focus({ preventScroll: true });
+      next.scrollIntoView({ block: "start", behavior: "smooth" });
+    } else {
+      from.focus({ preventScroll: true });
+      document.querySelector("#more a")?.click();
+    }
+  }
+
+  /* ---- Times ---- */
+
+  const STEPS = [[31536000, "year"], [86400, "day"], [3600, "hour"], [60, "minute"]];
+
+  function relative(moment) {
+    const seconds = (moment - Date.now()) / 1000;
+    for (const [size, name] of STEPS) {
+      const count = Math.floor(Math.abs(seconds) / size);
+      if (count) {
+        const text = `${count} ${name}${count > 1 ? "s" : ""}`;
+        return seconds > 0 ? `in ${text}` : `${text} ago`;
+      }
+    }
+    return seconds > 0 ? "in less than a minute" : "just now";
+  }
+
+  window.setInterval(() => {
+    for (const time of document.querySelectorAll("time[datetime]")) {
+      time.textContent = relative(Date.parse(time.dateTime));
+    }
+  }, 20000);
+
+  window.assentReview = { cards, isOpen };
+  keepPolling();
+})();
