@@ -27,6 +27,8 @@ check: .venv/installed ## format, lint, types, contracts, migrations, tests
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy accounts_app integrations_app guard_app tasks_app config
+	.venv/bin/mypy client/assent_client
+	$(PY) client/generate_sync.py --check
 	.venv/bin/lint-imports
 	DJANGO_SETTINGS_MODULE=tests.settings $(PY) manage.py makemigrations --check --dry-run
 	$(MAKE) test

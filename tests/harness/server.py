@@ -22,6 +22,24 @@ KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH")
 """What of this process's environment the server sees: none of the tests' secrets or switches."""
 
 
+DECIDE = """
+import json
+from uuid import UUID
+from accounts_app.models import User
+from accounts_app.services.members import member_actor
+from tasks_app.kinds import Answer
+from tasks_app.models import UserTask
+from tasks_app.services.deciding import Decide, decide
+
+def decide_as(text):
+    asked = json.loads(text)
+    actor = member_actor(User.objects.get(username=asked["username"]))
+    task = UserTask.objects.get(pk=asked["task"])
+    answer = Answer(asked["action"], asked.get("value"), asked.get("comment"))
+    decide(actor, task.pk, task.revision, lambda: Decide(answer))
+"""
+
+
 class Server:
     """An embedded installation with the demo in it.
 
@@ -134,6 +152,11 @@ class Server:
         if answer.is_error:
             raise RuntimeError(f"{method} {path}: {answer.status_code} {answer.text}")
         return answer.json()
+
+    def decide_as(self, username: str, task: str, action: str, **more: Any) -> None:
+        """Decide as a member in the back office would; through the same service."""
+        arguments = json.dumps({"username": username, "task": task, "action": action, **more})
+        self.manage("shell", "--no-imports", "-c", f"{DECIDE}\ndecide_as({arguments!r})")
 
     def refunds(self) -> list[dict[str, Any]]:
         """The refunds that the demo's payments service has really made."""

@@ -1,0 +1,131 @@
+"""The way in: one object for one server and one key."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import httpx2
+
+from assent_client._async.calls import AsyncToolCall
+from assent_client._async.gate import AsyncGate
+from assent_client._async.sessions import AsyncRun, AsyncSession
+from assent_client._async.tasks import AsyncTask, AsyncTasks
+from assent_client._async.wire import AsyncWire
+from assent_client.bodies import present
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+
+class AsyncAssent(AsyncGate):
+    """A client of one Assent server.
+
+    Args:
+        url: where the server is; ASSENT_URL where left out, then the local default.
+        key: an API key; ASSENT_KEY where left out.
+        timeout: seconds for one request; waiting for people has its own.
+        patience: seconds for which requests are repeated while the server is away or busy. It
+            does not limit waiting, which goes on.
+        transport: another way to the server; `assent_client.testing` has one.
+
+    Raises:
+        ValueError: there is no key.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        key: str | None = None,
+        *,
+        timeout: float = 30.0,
+        patience: float = 60.0,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
+        key = key or os.environ.get("ASSENT_KEY")
+        if not key:
+            raise ValueError("Give a key, or set ASSENT_KEY.")
+        self._wire = AsyncWire(
+            url or os.environ.get("ASSENT_URL") or DEFAULT_URL,
+            key,
+            timeout=timeout,
+            patience=patience,
+            transport=transport,
+        )
+        self.tasks = AsyncTasks(self._wire)
+
+    async def __aenter__(self) -> AsyncAssent:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Let go of the connections; nothing on the server ends by it."""
+        await self._wire.close()
+
+    def open_session(
+        self,
+        agent: str,
+        *,
+        key: str | None = None,
+        participant: str | None = None,
+        title: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> AsyncSession:
+        """A session to be opened by a `with` block, which also ends it, or by `open()`.
+
+        Args:
+            agent: the slug of the agent.
+            key: finds the same session again after a restart.
+            participant: the person whose conversation this is.
+            title: for people.
+            metadata: any JSON object.
+        """
+        body = present(agent=agent, key=key, participant=participant, title=title)
+        return AsyncSession(self._wire, body=body | present(metadata=metadata))
+
+    def session(self, session_id: str) -> AsyncSession:
+        """The session with this id; asks nothing yet."""
+        return AsyncSession(self._wire, session_id=session_id)
+
+    def run(self, run_id: str) -> AsyncRun:
+        """The run with this id; asks nothing yet."""
+        return AsyncRun(self._wire, run_id=run_id)
+
+    def task(self, task_id: str) -> AsyncTask:
+        """The user task with this id; asks nothing yet."""
+        return AsyncTask(self._wire, task_id)
+
+    def tool_call(self, call_id: str) -> AsyncToolCall:
+        """The tool call with this id; asks nothing yet."""
+        return AsyncToolCall(self._wire, call_id)
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        query: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Any other request of the HTTP contract, with this client's errors and repeats.
+
+        Args:
+            method: GET, POST, PUT or PATCH.
+            path: below `/api/v1/`, for instance `integrations/payments`.
+            body: JSON.
+            query: query parameters of a GET.
+
+        Raises:
+            ValueError: another method; the contract has none.
+        """
+        if method == "GET":
+            return await self._wire.get(path, query)
+        if method == "POST":
+            return await self._wire.post(path, body)
+        if method == "PUT":
+            return await self._wire.put(path, body)
+        if method == "PATCH":
+            return await self._wire.patch(path, body)
+        raise ValueError(f"The contract has GET, POST, PUT and PATCH, not {method}.")

@@ -1,0 +1,388 @@
+"""User tasks in the fake: asked for, worked on, decided, timed out, dropped."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from assent_client.shown import moment
+from assent_client.testing.answers import KINDS, OWN_ACTIONS, check_answer, parse_actions
+from assent_client.testing.refusals import Refused, check_members, invalid
+from assent_client.testing.store import (
+    RUN_OPEN,
+    SYSTEM,
+    Caller,
+    Row,
+    Store,
+    is_pending,
+    new_id,
+    shown,
+    url,
+)
+
+DASHBOARD_ONLY = ("aitl_escalation", "anomaly_review", "anomaly_alert")
+MEMBERS = (
+    "run",
+    "agent",
+    "kind",
+    "title",
+    "description",
+    "key",
+    "on_conflict",
+    "participant",
+    "actions",
+    "options",
+    "input",
+    "draft",
+    "metadata",
+    "timeout_seconds",
+    "on_timeout",
+    "survive_parent_close",
+    "reviewers",
+    "quorum",
+    "remind_before_seconds",
+)
+
+
+def create_task(store: Store, caller: Caller, body: Row) -> tuple[int, Row]:
+    check_members(body, *MEMBERS)
+    caller.require("runs")
+    run = None
+    if body.get("run") is not None:
+        run = store.refer(store.runs, body["run"], "run", caller)
+    elif body.get("agent") is None:
+        raise invalid("run", "Name the run, or the agent.", "required")
+    agent = run["agent"] if run else store.check_agent(body["agent"], caller)
+    kind = body.get("kind", "approval")
+    _check_request(store, body, agent, kind)
+    compared = {name: value for name, value in body.items() if name != "on_conflict"}
+    found = _existing(store, caller, agent, body, compared)
+    if found is not None:
+        return 200, found
+    if run is None:
+        run = _own_run(store, agent, body)
+    if run["status"] not in RUN_OPEN:
+        raise Refused("run_ended", f"The run is {run['status']}.")
+    actions = (
+        parse_actions(body.get("actions")) if kind in ("approval", "hitl") else OWN_ACTIONS[kind]
+    )
+    row = new_task(
+        store,
+        run,
+        kind=kind,
+        title=body["title"],
+        description=body.get("description") or "",
+        key=body.get("key"),
+        actions=actions,
+        options=body.get("options") or [],
+        input=body.get("input"),
+        initial_work=body.get("draft"),
+        draft=body.get("draft"),
+        metadata=body.get("metadata") or {},
+        on_timeout=body.get("on_timeout") or "return",
+        survive_parent_close=bool(body.get("survive_parent_close")),
+        reviewers=body.get("reviewers"),
+        participant=body.get("participant"),
+        timeout_seconds=body.get("timeout_seconds"),
+    )
+    store.remember("task", agent, body.get("key"), compared, row["id"])
+    store.note("task.created", row, caller.as_json())
+    return 201, row
+
+
+def _check_request(store: Store, body: Row, agent: str, kind: Any) -> None:
+    if kind in ("anomaly_review", "anomaly_alert"):
+        raise Refused("kind_not_creatable", "Anomaly tasks come from the guard only.")
+    if not store.agents[agent]:
+        raise Refused("tasks_not_enabled", f"The agent {agent!r} may not ask people.")
+    if kind not in KINDS:
+        raise invalid("kind", f"Choose from {', '.join(KINDS)}.")
+    if not isinstance(body.get("title"), str) or not body["title"].strip():
+        raise invalid("title", "Must not be blank.")
+    if body.get("quorum") not in (None, 1):
+        raise invalid("quorum", "The fake knows no quorum.", "not_supported")
+    if kind == "multi_option" and not body.get("options"):
+        raise invalid("options", "A multi_option task needs at least one option.", "required")
+    if body.get("actions") and kind not in ("approval", "hitl"):
+        raise invalid("actions", f"A task of kind {kind} has its own actions.")
+    seconds = body.get("timeout_seconds")
+    if seconds is not None and not 1 <= seconds <= 31_536_000:
+        raise invalid("timeout_seconds", "Must be from 1 to 31536000.")
+
+
+def _existing(store: Store, caller: Caller, agent: str, body: Row, compared: Row) -> Row | None:
+    """The task that this key asked for before, as `on_conflict` says."""
+    key, way = body.get("key"), body.get("on_conflict", "return")
+    if way not in ("return", "fail", "replace"):
+        raise invalid("on_conflict", "Choose from return, fail, replace.")
+    if key is None or ("task", agent, key) not in store.keys:
+        return None
+    identity = store.keys["task", agent, key][1]
+    if way == "fail":
+        raise Refused("key_exists", f"A task with the key {key!r} exists.", existing=identity)
+    if way == "return":
+        store.known("task", agent, key, compared)
+        return store.tasks[identity]
+    if is_pending(store.tasks[identity]):
+        cancel(store, store.tasks[identity], "replaced", "", by=caller.as_json())
+    store.tasks[identity]["key"] = None
+    del store.keys["task", agent, key]
+    return None
+
+
+def _own_run(store: Store, agent: str, body: Row) -> Row:
+    session_id, run_id, now = new_id(), new_id(), store.stamp()
+    common = {"agent": agent, "key": None, "title": body["title"], "metadata": {}}
+    store.sessions[session_id] = {
+        "id": session_id,
+        **common,
+        "participant": body.get("participant"),
+        "status": "active",
+        "created_at": now,
+        "ended_at": None,
+        "url": url("sessions", session_id),
+    }
+    store.runs[run_id] = {
+        "id": run_id,
+        "session": session_id,
+        **common,
+        "parent_run": None,
+        "status": "running",
+        "waiting_on": {"tasks": [], "tool_calls": []},
+        "output": None,
+        "error": None,
+        "created_at": now,
+        "ended_at": None,
+        "url": url("runs", run_id),
+    }
+    return store.runs[run_id]
+
+
+def new_task(store: Store, run: Row, **members: Any) -> Row:
+    """A pending task of a run, with the contract's members."""
+    seconds = members.pop("timeout_seconds", None)
+    due = None if seconds is None else store.now() + timedelta(seconds=seconds)
+    session = store.sessions[run["session"]]
+    now = store.stamp()
+    row: Row = {
+        "id": new_id(),
+        "key": None,
+        "kind": "approval",
+        "status": "pending",
+        "title": "",
+        "description": "",
+        "agent": run["agent"],
+        "session": run["session"],
+        "run": run["id"],
+        "tool_call": None,
+        "incident": None,
+        "options": [],
+        "input": None,
+        "initial_work": None,
+        "draft": None,
+        "revision": 1,
+        "metadata": {},
+        "due_at": None if due is None else store.stamp(due),
+        "on_timeout": "return",
+        "survive_parent_close": False,
+        "quorum": None,
+        "votes": [],
+        "reviewers": None,
+        "claimed_by": None,
+        "claim_expires_at": None,
+        "stale": None,
+        "outcome": None,
+        "created_at": now,
+        "updated_at": now,
+        "completed_at": None,
+        "_about": "nothing",
+        "_on_decided": None,
+        "_editable": True,
+        **members,
+    }
+    row["participant"] = members.get("participant") or session["participant"]
+    row["api_completable"] = row["kind"] not in DASHBOARD_ONLY
+    row["url"] = url("tasks", row["id"])
+    store.tasks[row["id"]] = row
+    store.settle(run["id"])
+    return row
+
+
+def decide(shortcut: str | None) -> Callable[[Store, Caller, Row, str], tuple[int, Row]]:
+    """The endpoint that decides, or its shortcut for one action."""
+    more = () if shortcut else ("action",)
+
+    def act(store: Store, caller: Caller, body: Row, identity: str) -> tuple[int, Row]:
+        task = store.find(store.tasks, identity, caller)
+        caller.require("decide")
+        if task["kind"] in DASHBOARD_ONLY:
+            detail = "This kind of task is decided in the back office only."
+            raise Refused("dashboard_only", detail)
+        taken = body if shortcut is None else {**body, "action": shortcut}
+        return 200, decide_task(store, task, taken, by=caller.as_json(), more=more)
+
+    return act
+
+
+def decide_task(
+    store: Store, task: Row, body: Row, *, by: Row, more: tuple[str, ...] = ("action",)
+) -> Row:
+    """Decide, whoever it is: the state first, the answer last.
+
+    Raises:
+        Refused: too late, stale, or no answer to what is asked.
+    """
+    refuse_closed(store, task)
+    _check_revision(task, body.get("revision"))
+    sent = {name: value for name, value in body.items() if name in more or name != "action"}
+    known = ("value", "comment", "metadata", "draft", "revision", "on_behalf_of")
+    check_members(sent, *more, *known)
+    action, value = check_answer(task, body)
+    if "draft" in body:
+        _write(store, task, body["draft"], decides=True)
+    task["metadata"] = {**task["metadata"], **(body.get("metadata") or {})}
+    label = next(item["label"] for item in task["actions"] if item["name"] == action)
+    _close(
+        store,
+        task,
+        "completed",
+        action=action,
+        value=value,
+        comment=body.get("comment"),
+        completed=True,
+        decided_by={**by, "on_behalf_of": body.get("on_behalf_of")},
+        summary=f"{label} by {by['name']}",
+    )
+    store.note("task.completed", task, by)
+    _follow(store, task)
+    return task
+
+
+def refuse_closed(store: Store, task: Row) -> None:
+    """Tell who comes too late who, what and when.
+
+    Raises:
+        Refused: `already_completed`, `already_cancelled` or `deadline_passed`.
+    """
+    if is_pending(task):
+        return
+    outcome, now = task["outcome"], shown(task)
+    if outcome["timed_out"]:
+        raise Refused("deadline_passed", f"The task timed out at {task['due_at']}.", task=now)
+    if task["status"] == "cancelled":
+        detail = f"The task was cancelled: {outcome['cancelled_reason']}."
+        raise Refused("already_cancelled", detail, task=now)
+    by = outcome["decided_by"]["name"]
+    detail = f"Already {outcome['action']!r} by {by} at {task['completed_at']}."
+    raise Refused("already_completed", detail, task=now)
+
+
+def _check_revision(task: Row, revision: int | None) -> None:
+    if revision is None and task["revision"] > 1:
+        detail = f"What is decided on has changed; send `revision` {task['revision']}."
+        raise Refused("revision_required", detail, task=shown(task))
+    if revision is not None and revision != task["revision"]:
+        detail = f"You looked at revision {revision}; the present one is {task['revision']}."
+        raise Refused("stale_revision", detail, task=shown(task))
+
+
+def _close(store: Store, task: Row, status: str, **outcome: Any) -> None:
+    task["status"] = status
+    task["completed_at"] = task["updated_at"] = store.stamp()
+    task["outcome"] = {
+        "action": None,
+        "value": None,
+        "comment": None,
+        "completed": False,
+        "timed_out": False,
+        "cancelled_reason": None,
+        "decided_by": None,
+        "decided_at": task["completed_at"],
+        "channel": "api",
+        "summary": "",
+        **outcome,
+    }
+    store.settle(task["run"])
+
+
+def _follow(store: Store, task: Row) -> None:
+    """Move the call that the task is about."""
+    if task["_on_decided"] is not None:
+        task["_on_decided"](task)
+        store.settle(task["run"])
+
+
+def cancel(store: Store, task: Row, reason: str, comment: str, *, by: Row) -> None:
+    """Drop a pending task."""
+    summary = f"Cancelled: {reason.replace('_', ' ')}"
+    _close(
+        store,
+        task,
+        "cancelled",
+        cancelled_reason=reason,
+        comment=comment or None,
+        decided_by=by,
+        summary=summary,
+    )
+    store.note("task.cancelled", task, by)
+
+
+def time_out_due(store: Store) -> None:
+    """Do what is due: a deadline completes a task, oldest first."""
+    due = [row for row in store.tasks.values() if is_pending(row) and row["due_at"] is not None]
+    for task in sorted(due, key=lambda row: str(row["due_at"])):
+        deadline = moment(task["due_at"])
+        if not isinstance(deadline, datetime) or deadline > store.now():
+            continue
+        rule = task["on_timeout"]
+        action = rule.get("action") if isinstance(rule, dict) else None
+        summary = f"Timed out, {action} by default" if action else "Timed out"
+        by = SYSTEM if action else None
+        _close(
+            store,
+            task,
+            "completed",
+            action=action,
+            timed_out=True,
+            decided_by=by,
+            channel="system",
+            summary=summary,
+        )
+        task["completed_at"] = task["outcome"]["decided_at"] = task["due_at"]
+        store.note("task.timed_out", task, SYSTEM)
+        _follow(store, task)
+
+
+def _write(store: Store, task: Row, draft: Any, *, decides: bool) -> None:
+    if task["tool_call"] is not None and not (task["_editable"] and decides):
+        raise Refused("not_editable", "What is under review cannot be edited.")
+    task["draft"] = draft
+    task["revision"] += 1
+    task["updated_at"] = store.stamp()
+
+
+def show_draft(store: Store, caller: Caller, query: Row, identity: str) -> Row:
+    task = store.find(store.tasks, identity, caller)
+    return {"draft": task["draft"], "revision": task["revision"]}
+
+
+def put_draft(store: Store, caller: Caller, body: Row, identity: str) -> tuple[int, Row]:
+    task = store.find(store.tasks, identity, caller)
+    caller.require("runs", "decide")
+    refuse_closed(store, task)
+    _check_revision(task, body.get("revision"))
+    check_members(body, "draft", "revision")
+    if "draft" not in body or body.get("revision") is None:
+        missing = "draft" if "draft" not in body else "revision"
+        raise invalid(missing, "This member is required.", "required")
+    _write(store, task, body["draft"], decides="decide" in caller.scopes)
+    return 200, {"draft": task["draft"], "revision": task["revision"]}
+
+
+def patch_metadata(store: Store, caller: Caller, body: Row, identity: str) -> tuple[int, Row]:
+    task = store.find(store.tasks, identity, caller)
+    caller.require("runs", "decide")
+    refuse_closed(store, task)
+    if not body:
+        raise invalid("metadata", "Give at least one member.", "required")
+    task["metadata"] = {**task["metadata"], **body}
+    return 200, task

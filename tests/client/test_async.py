@@ -1,0 +1,131 @@
+"""The asyncio colour of the client; what it has in common with the other is tested there."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from assent_client import AsyncAssent, Rejected, StillWaiting
+from tests.client.conftest import World
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(work, 60))
+
+
+async def pending(assent: AsyncAssent, run_id: str) -> str:
+    (task,) = [task async for task in assent.tasks.list(status="pending", run=run_id)]
+    return task.id
+
+
+def test_a_call_waits_while_other_work_goes_on(world: World, job: str) -> None:
+    async def work() -> None:
+        async with (
+            world.async_assent() as assent,
+            world.async_assent("decide,read") as decider,
+            assent.open_session("support", key=job) as session,
+            session.open_run(key=job) as opened,
+        ):
+            arguments = {"charge": job, "amount": 900}
+            asked = asyncio.create_task(opened.call("payments.refund", arguments))
+            await asyncio.sleep(0.3)
+            assert not asked.done()
+            await decider.task(await pending(assent, opened.id)).approve("fine")
+            assert (await asked).body["amount"] == 900
+        async with world.async_assent() as assent:
+            assert (await assent.run(opened.id).info())["status"] == "completed"
+
+    run(work())
+
+
+def test_many_wait_at_once(world: World) -> None:
+    async def work() -> None:
+        async with world.async_assent() as assent, world.async_assent("decide,read") as decider:
+            tasks = [await assent.tasks.start(f"T{n}", agent="support") for n in range(20)]
+            results = [asyncio.create_task(task.result(30)) for task in tasks]
+            await asyncio.sleep(0.2)
+            for task in tasks:
+                await decider.task(task.id).approve(task.id)
+            assert [result.comment for result in await asyncio.gather(*results)] == [
+                task.id for task in tasks
+            ]
+
+    run(work())
+
+
+def test_a_cancelled_job_leaves_its_keyed_run_open(world: World, job: str) -> None:
+    async def ask(assent: AsyncAssent, found: list[str]) -> None:
+        async with (
+            assent.open_session("support", key=job) as session,
+            session.open_run(key=job) as opened,
+        ):
+            found.append(opened.id)
+            await opened.tasks.create_and_wait("Order", key=job)
+
+    async def work() -> None:
+        async with world.async_assent() as assent:
+            found: list[str] = []
+            asked = asyncio.create_task(ask(assent, found))
+            while not found:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.3)
+            asked.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asked
+            assert (await assent.run(found[0]).info())["status"] == "waiting"
+
+    run(work())
+
+
+@pytest.mark.parametrize("colour", ["async", "sync"])
+def test_gated_functions_of_both_colours(world: World, job: str, colour: str) -> None:
+    ran: list[str] = []
+
+    async def work() -> None:
+        async with (
+            world.async_assent() as assent,
+            world.async_assent("decide,read") as decider,
+            assent.open_session("support", key=job) as session,
+            session.open_run(key=job) as opened,
+        ):
+            gate = assent.requires_approval("local.wipe", key=job, timeout=20)
+
+            @gate
+            async def wipe(path: str) -> str:
+                ran.append(path)
+                return path
+
+            @gate
+            def wipe_in_a_thread(path: str) -> str:
+                ran.append(path)
+                return path
+
+            gated = wipe if colour == "async" else wipe_in_a_thread
+            asked = asyncio.create_task(gated("/tmp/a"))
+            await asyncio.sleep(0.3)
+            assert ran == []
+            await decider.task(await pending(assent, opened.id)).approve()
+            assert await asked == "/tmp/a"
+            assert await gated("/tmp/a") == "/tmp/a"
+
+    run(work())
+    assert ran == ["/tmp/a"]
+
+
+def test_a_rejection_and_a_lost_patience_are_raised(world: World, job: str) -> None:
+    async def work() -> None:
+        async with (
+            world.async_assent() as assent,
+            world.async_assent("decide,read") as decider,
+            assent.open_session("support") as session,
+            session.open_run() as opened,
+        ):
+            call = await opened.start_call("payments.refund", {"charge": job, "amount": 900})
+            with pytest.raises(StillWaiting):
+                await call.result(0.1)
+            await decider.task(await pending(assent, opened.id)).reject("No.")
+            with pytest.raises(Rejected, match="No"):
+                await call.result(10)
+
+    run(work())
