@@ -17,11 +17,13 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("sessions/<str:pk>/terminate", sessions.SessionTerminateView.as_view()),
     path("integrations", catalogue.IntegrationsView.as_view()),
     path("integrations/<slug:slug>", catalogue.IntegrationView.as_view()),
+    path("integrations/<slug:slug>/import-openapi", catalogue.ImportView.as_view()),
     path(
         "integrations/<slug:integration>/operations/<slug:slug>",
         catalogue.OperationView.as_view(),
     ),
     path("operations", catalogue.OperationsView.as_view()),
+    path("operations/tools", catalogue.ToolsView.as_view()),
     path("runs", runs.RunsView.as_view()),
     path("runs/<str:pk>", runs.RunView.as_view()),
     path("runs/<str:pk>/complete", runs.RunCompleteView.as_view()),

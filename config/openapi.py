@@ -60,6 +60,7 @@ EXAMPLES: dict[tuple[str, str], dict[str, Any]] = {
 }
 DESCRIPTIONS = {
     "wait": "Hold the request until the thing has its end, for so many seconds (0 to 60).",
+    "format": "The vendor's shape: openai, anthropic or mcp.",
     "ordering": "-created_at (default), created_at or due_at.",
     "cursor": "From the `next` or `previous` of an answer.",
     "limit": "1 to 100; default 20.",

@@ -1,6 +1,7 @@
 from typing import Any, ClassVar
 
 from django.http import HttpResponse
+from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -9,6 +10,7 @@ from accounts_app.api.paging import page_of
 from accounts_app.api.views import READERS, ApiView, utc_text
 from accounts_app.errors import FieldError, Invalid
 from accounts_app.states import Scope
+from integrations_app import tools
 from integrations_app.models import Integration, Operation
 from integrations_app.services.catalogue import (
     AUTH_MEMBERS,
@@ -19,6 +21,7 @@ from integrations_app.services.catalogue import (
     put_integration,
     put_operation,
 )
+from integrations_app.services.importing import import_openapi
 from integrations_app.states import AuthType, Effect, IntegrationKind
 
 
@@ -58,6 +61,27 @@ class OperationShown(OperationBody):
     operation = Text()
     version = Number()
     created_at = Text()
+
+
+class ToolsShown(StrictSerializer):
+    tools = serializers.ListField(child=Object())
+    operations = serializers.DictField(child=Text())
+
+
+class ImportBody(StrictSerializer):
+    document = Object()
+    select = serializers.ListField(child=Text(), required=False, allow_null=True)
+
+
+class SkippedShown(StrictSerializer):
+    operation = Text()
+    reason = Text()
+
+
+class ImportShown(StrictSerializer):
+    created = serializers.ListField(child=Text())
+    updated = serializers.ListField(child=Text())
+    skipped = SkippedShown(many=True)
 
 
 def show_integration(row: Integration) -> dict[str, Any]:
@@ -159,6 +183,34 @@ class IntegrationView(ApiView):
         return Response(show_integration(row), status=201 if created else 200)
 
 
+class ImportView(ApiView):
+    """Create and update operations from an OpenAPI 3 document."""
+
+    bodies: ClassVar = {"POST": ImportBody}
+    serializer_class = ImportShown
+
+    def post(self, request: Request, slug: str) -> HttpResponse:
+        data = self.parsed()
+        row = get_integration(self.actor, slug)
+        self.actor.require_scope(Scope.ADMIN)
+        body = self.body(ImportBody, data)
+
+        def act() -> tuple[int, dict[str, Any]]:
+            done = import_openapi(
+                self.actor, row, document=body["document"], select=body.get("select")
+            )
+            return 200, {
+                "created": done.created,
+                "updated": done.updated,
+                "skipped": [
+                    {"operation": skipped.operation, "reason": skipped.reason}
+                    for skipped in done.skipped
+                ],
+            }
+
+        return self.answer(act)
+
+
 class OperationsView(ApiView):
     """The operations of all integrations."""
 
@@ -171,6 +223,38 @@ class OperationsView(ApiView):
         self.refuse_unknown({"cursor", "limit"})
         rows = Operation.objects.visible_to(self.actor).select_related("integration")
         return Response(page_of(request, rows, show_operation))
+
+
+class ToolsView(ApiView):
+    """The enabled operations as tool definitions for a model."""
+
+    query: ClassVar = ("format",)
+    serializer_class = ToolsShown
+
+    def get(self, request: Request) -> HttpResponse:
+        self.actor.require_scope(*READERS, Scope.ADMIN)
+        self.refuse_unknown({"format"})
+        shape = request.query_params.get("format", "")
+        if shape not in tools.FORMATS:
+            detail = f"Choose from {', '.join(tools.FORMATS)}."
+            code = "invalid_value" if "format" in request.query_params else "required"
+            raise Invalid([FieldError("format", code, detail)])
+        rows = Operation.objects.visible_to(self.actor).select_related("integration")
+        enabled = rows.filter(enabled=True, integration__enabled=True)
+        described = [describe(row) for row in enabled.order_by("integration__slug", "slug")]
+        return Response(tools.catalogue(described, shape))
+
+
+def describe(row: Operation) -> tools.Described:
+    """An operation as its tool describes it."""
+    return tools.Described(
+        reference=row.reference,
+        title=row.name,
+        description=row.description,
+        parameters=row.parameters,
+        effect=row.effect,
+        asks_first=row.asks_first,
+    )
 
 
 class OperationView(ApiView):

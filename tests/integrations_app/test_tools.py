@@ -1,0 +1,116 @@
+"""The catalogue as tools, taken by the vendors' own packages."""
+
+import re
+from typing import Any
+
+import pytest
+from anthropic.types import ToolParam
+from jsonschema import Draft202012Validator
+from mcp.types import ListToolsResult
+from openai.types.chat import ChatCompletionToolParam
+from pydantic import TypeAdapter
+
+from integrations_app.tools import name_of
+from tests.api_client import Api
+from tests.conftest import World
+
+AWKWARD: dict[str, Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "type": "object",
+    "properties": {
+        "charge": {"$ref": "#/$defs/charge"},
+        "parts": {"type": "array", "items": {"type": "object"}},
+    },
+    "required": ["charge"],
+    "additionalProperties": False,
+    "oneOf": [{"required": ["parts"]}, {"not": {"required": ["parts"]}}],
+    "$defs": {"charge": {"type": "string", "pattern": "^ch_"}},
+}
+
+
+def fetch(world: World, shape: str) -> dict[str, Any]:
+    return dict(world.agent.get(f"operations/tools?format={shape}").ok().json)
+
+
+def schemas(body: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    found = {}
+    for tool in body["tools"]:
+        inner = tool.get("function", tool)
+        schema = inner.get("parameters") or inner.get("input_schema") or inner["inputSchema"]
+        found[inner["name"]] = schema
+    return found
+
+
+@pytest.mark.parametrize("shape", ["openai", "anthropic", "mcp"])
+def test_the_vendors_own_types_take_the_tools(world: World, shape: str) -> None:
+    world.operation(parameters=AWKWARD, description="Sends money back.", approval=None).ok()
+    body = fetch(world, shape)
+    if shape == "openai":
+        taken = TypeAdapter(list[ChatCompletionToolParam]).validate_python(body["tools"])
+        assert taken == body["tools"]
+    elif shape == "anthropic":
+        adapter = TypeAdapter(list[ToolParam])
+        assert adapter.validate_python(body["tools"]) == body["tools"]
+    else:
+        read = ListToolsResult.model_validate({"tools": body["tools"]})
+        dumped = read.model_dump(by_alias=True, exclude_none=True, mode="json")["tools"]
+        assert dumped == body["tools"]
+    assert list(body["operations"].values()) == [
+        "payments.charge_lookup",
+        "payments.refund",
+        "payments.send_receipt",
+    ]
+    for name, schema in schemas(body).items():
+        assert re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", name)
+        Draft202012Validator.check_schema(schema)
+        assert schema["type"] == "object"
+        assert not {"oneOf", "anyOf", "allOf", "not", "enum"} & schema.keys()
+    refund = schemas(body)["payments__refund"]
+    assert Draft202012Validator(refund).is_valid({"charge": "ch_1"})
+    assert not Draft202012Validator(refund).is_valid({"charge": "no"})
+
+
+def test_what_a_tool_says(world: World) -> None:
+    world.operation(description="Sends money back.").ok()
+    by_name = {tool["name"]: tool for tool in fetch(world, "mcp")["tools"]}
+    refund, lookup = by_name["payments__refund"], by_name["payments__charge_lookup"]
+    assert refund["description"] == (
+        "Sends money back. A person may have to approve this call before it is made."
+    )
+    assert lookup["description"] == "Look up a charge"
+    assert (refund["annotations"]["readOnlyHint"], lookup["annotations"]["readOnlyHint"]) == (
+        False,
+        True,
+    )
+    assert refund["annotations"]["idempotentHint"] is False
+
+
+def test_only_what_is_enabled(world: World) -> None:
+    world.operation("send_receipt", enabled=False).ok()
+    assert list(fetch(world, "openai")["operations"]) == [
+        "payments__charge_lookup",
+        "payments__refund",
+    ]
+    stranger = Api(world.cast.key("runs", name="theirs", workspace=world.cast.other))
+    assert stranger.get("operations/tools?format=mcp").ok().json == {"tools": [], "operations": {}}
+
+
+@pytest.mark.parametrize(
+    ("query", "code", "field"),
+    [
+        ("format=cohere", "invalid_value", "format"),
+        ("format=", "invalid_value", "format"),
+        ("", "required", "format"),
+        ("format=openai&x=1", "unknown_filter", "x"),
+    ],
+)
+def test_formats_that_there_are_not(world: World, query: str, code: str, field: str) -> None:
+    world.agent.get(f"operations/tools?{query}").refused(422, code, field)
+
+
+def test_long_and_clashing_names() -> None:
+    long = f"{'a' * 60}.{'b' * 60}"
+    assert len(name_of(long)) == 64
+    assert name_of(long) != name_of(f"{'a' * 60}.{'c' * 60}")
+    assert name_of("a__b.c") == "a__b__c"
+    assert name_of("a.b__c", ["a__b__c"]) != "a__b__c"
