@@ -37,6 +37,14 @@ fmt: .venv/installed ## format and mend what can be mended
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 
+bench: .venv/installed benchmarks/.venv-pair ## measure, and print one table
+	$(PY) -m benchmarks
+
+benchmarks/.venv-pair: benchmarks/pair.txt .venv/uv
+	.venv/bin/uv venv --quiet --clear --python $(PY) $@
+	.venv/bin/uv pip install --quiet --python $@/bin/python -r benchmarks/pair.txt
+	@touch $@
+
 COMPILE := .venv/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header \
 	--no-annotate --python-version 3.11 pyproject.toml
 
