@@ -1,7 +1,10 @@
 """Who may decide a task and see all of it (pure: they look at rows, and change nothing)."""
 
+from collections.abc import Collection, Iterable
+
 from accounts_app.errors import Forbidden
 from accounts_app.scoping import Actor
+from accounts_app.services.reviewers import Person
 from accounts_app.states import ActorType, Permission, Scope
 from tasks_app.models import UserTask
 from tasks_app.states import ANOMALIES, DASHBOARD_ONLY, SEPARATED, About
@@ -16,12 +19,38 @@ def is_self_review(actor: Actor, task: UserTask) -> bool:
 
     The person counts, not the credential: the owner of a key is the person.
     """
+    return is_excluded(task, actor.user_id, actor.identities)
+
+
+def is_excluded(task: UserTask, user_id: int | None, identities: Collection[str]) -> bool:
+    """Whether the self-review rule keeps this person from deciding; no role is above it."""
     if task.allow_self_review or task.kind not in SEPARATED:
         return False
     session = task.session
-    if session.starter_id is not None and session.starter_id == actor.user_id:
+    if session.starter_id is not None and session.starter_id == user_id:
         return True
-    return bool(session.participant) and session.participant.casefold() in actor.identities
+    return bool(session.participant) and session.participant.casefold() in identities
+
+
+def candidates(task: UserTask, members: Iterable[Person]) -> list[Person]:
+    """Those of a workspace who may decide the task; exclusion comes first."""
+    return [member for member in members if _could_decide(member, task)]
+
+
+def _could_decide(member: Person, task: UserTask) -> bool:
+    if is_excluded(task, member.user_id, member.identities):
+        return False
+    if task.kind in ANOMALIES:
+        return Permission.DECIDE_ANOMALIES in member.permissions
+    if task.participant and task.participant.casefold() in member.identities:
+        return True
+    if Permission.DECIDE_TASKS not in member.permissions:
+        return False
+    rows = [row for row in task.reviewer_rows.all() if row.level <= task.escalation_level]
+    if any(row.user_id == member.user_id or row.group_id in member.groups for row in rows):
+        return True
+    everywhere = Permission.SEE_ALL_TASKS in member.permissions or not member.limited_to
+    return not task.named and (everywhere or task.agent_id in member.limited_to)
 
 
 def sees_context(actor: Actor, task: UserTask) -> bool:
@@ -32,8 +61,19 @@ def sees_context(actor: Actor, task: UserTask) -> bool:
         return True
     if task.kind in ANOMALIES:
         return actor.can(Permission.SEE_ANOMALIES)
+    return actor.can(Permission.SEE_OWN_QUEUE) and is_eligible(actor, task)
+
+
+def is_eligible(actor: Actor, task: UserTask) -> bool:
+    """Whether an operator's queue holds this task (the line “Eligible” of the design)."""
     limited = actor.limited_to is not None and task.agent_id not in actor.limited_to
-    return actor.can(Permission.SEE_OWN_QUEUE) and not limited
+    if not task.named and not limited:
+        return True
+    return any(
+        row.user_id == actor.user_id or row.group_id in actor.groups
+        for row in task.reviewer_rows.all()
+        if row.level <= task.escalation_level
+    )
 
 
 def check_may_decide(actor: Actor, task: UserTask) -> None:
@@ -63,7 +103,7 @@ def _check_person(actor: Actor, task: UserTask) -> None:
         return
     actor.require(Permission.DECIDE_TASKS)
     if not sees_context(actor, task):
-        raise Forbidden("You are limited to the tasks of other agents.")
+        raise Forbidden("This task is for other reviewers, or of an agent that is not yours.")
 
 
 def may_decide(actor: Actor, task: UserTask) -> str:

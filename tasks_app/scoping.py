@@ -2,7 +2,8 @@
 
 from typing import Any, Self
 
-from django.db.models import Q
+from django.apps import apps
+from django.db.models import F, Q, QuerySet
 
 from accounts_app.scoping import Actor, WorkspaceQuerySet
 from accounts_app.states import ActorType, Permission
@@ -37,11 +38,23 @@ def _seen_by(actor: Actor) -> Q:
 
 
 def _queue_of(actor: Actor) -> Q:
-    """An operator's queue: no anomalies, and only the agents that they are limited to."""
-    queue = ~Q(kind__in=ANOMALIES)
+    """An operator's queue: no anomalies; what names nobody, of the agents that they are limited
+    to; and what names them or one of their groups."""
+    open_to_all = Q(named=False)
     if actor.limited_to is not None:
-        queue &= Q(agent__in=actor.limited_to)
-    return queue
+        open_to_all &= Q(agent__in=actor.limited_to)
+    return ~Q(kind__in=ANOMALIES) & (open_to_all | Q(pk__in=_naming(actor)))
+
+
+def _naming(actor: Actor) -> QuerySet[Any]:
+    """The ids of the tasks that name this person; what an escalation adds counts from then on."""
+    # The model names this module's queryset as its manager, so it cannot be imported here.
+    rows = apps.get_model("tasks_app", "Reviewer")._default_manager.filter(
+        Q(user=actor.user_id) | Q(group__in=actor.groups),
+        workspace=actor.workspace_id,
+        level__lte=F("task__escalation_level"),
+    )
+    return rows.values("task")
 
 
 def _of_participant(actor: Actor) -> Q:

@@ -34,6 +34,8 @@ ANOMALIES = frozenset({Kind.ANOMALY_REVIEW, Kind.ANOMALY_ALERT})
 DASHBOARD_ONLY = frozenset({Kind.AITL_ESCALATION, *ANOMALIES})
 # Self-review is off for these; only an operation's policy can allow it.
 SEPARATED = frozenset({Kind.APPROVAL, Kind.HITL, Kind.ANOMALY_REVIEW})
+# Where several people can be asked to agree on the same thing.
+WITH_QUORUM = frozenset({*APPROVALS, Kind.MULTI_OPTION})
 NEVER_BLOCKING = frozenset({Kind.ANOMALY_ALERT})
 
 GROUPS: dict[str, frozenset[Kind]] = {

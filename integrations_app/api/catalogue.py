@@ -12,6 +12,7 @@ from accounts_app.errors import FieldError, Invalid
 from accounts_app.states import Scope
 from integrations_app import tools
 from integrations_app.models import Integration, Operation
+from integrations_app.policies import read_policy
 from integrations_app.services.catalogue import (
     AUTH_MEMBERS,
     IntegrationValues,
@@ -124,7 +125,7 @@ def show_operation(row: Operation) -> dict[str, Any]:
         "parameters": row.parameters,
         "effect": row.effect,
         "requires_approval": row.asks_first,
-        "approval": row.approval,
+        "approval": read_policy(row.approval).shown(),
         "sensitive": row.sensitive,
         "timeout_seconds": row.timeout_seconds,
         "enabled": row.enabled,

@@ -18,6 +18,7 @@ from integrations_app.pointers import parse as parse_pointer
 from integrations_app.policies import parse_policy
 from integrations_app.schemas import check_schema
 from integrations_app.services.hooks import hooks
+from integrations_app.services.reviewing import fit_policy
 from integrations_app.states import AuthType, Effect, IntegrationKind, Method
 
 register_verbs(
@@ -293,6 +294,7 @@ def _check_operation(integration: Integration, values: OperationValues) -> dict[
         _refuse("timeout_seconds", f"Must be above 0 and at most {MAX_TIMEOUT_SECONDS} seconds.")
     parameters = {"type": "object"} if values.parameters is None else values.parameters
     check_schema(parameters)
+    policy = parse_policy(values.approval, effect=values.effect)
     return {
         "name": values.name,
         "description": values.description,
@@ -301,7 +303,7 @@ def _check_operation(integration: Integration, values: OperationValues) -> dict[
         "parameters": parameters,
         "effect": values.effect,
         "requires_approval": values.requires_approval,
-        "approval": parse_policy(values.approval, effect=values.effect).as_json(),
+        "approval": fit_policy(integration.workspace_id, policy).as_json(),
         "sensitive": _check_pointers(values.sensitive),
         "timeout_seconds": values.timeout_seconds,
         "enabled": values.enabled,

@@ -25,6 +25,12 @@ def lock_run(run_id: UUID) -> Run:
     return lock_runs([run_id])[0]
 
 
+def try_lock_run(run_id: UUID) -> Run | None:
+    """Lock a run for a sweep, or pass over one that somebody is at work on."""
+    rows = Run.objects.select_for_update(no_key=True, skip_locked=True)
+    return rows.filter(pk=run_id).first()
+
+
 def lock_active_session(session_id: UUID) -> Session:
     """Lock a session in which something is about to begin.
 

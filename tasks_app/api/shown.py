@@ -10,7 +10,7 @@ from accounts_app.models import AuditEntry
 from integrations_app.models import Run, ToolCall
 from integrations_app.services.freezing import full_arguments
 from integrations_app.states import CALL_OPEN, RUN_OPEN
-from tasks_app.models import UserTask
+from tasks_app.models import UserTask, Vote
 from tasks_app.states import DASHBOARD_ONLY, Kind, TaskStatus
 from tasks_app.summaries import acted_on, summary_of
 
@@ -95,7 +95,7 @@ def tasks_to_show(rows: QuerySet[UserTask]) -> QuerySet[UserTask]:
     """Rows with everything that `show_task` reads."""
     return rows.select_related(
         "agent", "session", "tool_call__operation__integration", "claimed_by"
-    )
+    ).prefetch_related("vote_rows", "reviewer_rows")
 
 
 def show_task(task: UserTask, link: Link) -> dict[str, Any]:
@@ -123,9 +123,9 @@ def show_task(task: UserTask, link: Link) -> dict[str, Any]:
         "due_at": utc_text(task.due_at),
         "on_timeout": task.on_timeout,
         "survive_parent_close": task.survive_parent_close,
-        "quorum": None,
-        "votes": [],
-        "reviewers": None,
+        "quorum": task.quorum,
+        "votes": [show_vote(vote) for vote in task.vote_rows.all()],
+        "reviewers": task.reviewers,
         "claimed_by": task.claimed_by.get_username() if task.claimed_by else None,
         "claim_expires_at": utc_text(task.claim_expires_at),
         "api_completable": task.kind not in DASHBOARD_ONLY,
@@ -136,6 +136,13 @@ def show_task(task: UserTask, link: Link) -> dict[str, Any]:
         "completed_at": utc_text(task.completed_at),
         "url": link("task", task.pk),
     }
+
+
+def show_vote(vote: Vote) -> dict[str, Any]:
+    """A vote; with the value where one was chosen."""
+    shown = {"by": vote.by, "action": vote.action, "comment": vote.comment}
+    value = {} if vote.value is None else {"value": vote.value}
+    return {**shown, **value, "revision": vote.revision, "at": utc_text(vote.created_at)}
 
 
 def show_outcome(task: UserTask) -> dict[str, Any] | None:

@@ -32,8 +32,6 @@ from tasks_app.states import TaskStatus
 
 
 class TaskBody(StrictSerializer):
-    not_yet: ClassVar = frozenset({"reviewers", "quorum", "remind_before_seconds"})
-
     run = Reference(required=False, allow_null=True)
     agent = Text(required=False, allow_null=True)
     kind = Text(required=False, max_length=20)
@@ -50,6 +48,9 @@ class TaskBody(StrictSerializer):
     timeout_seconds = AnyJson(required=False, allow_null=True)
     on_timeout = AnyJson(required=False, allow_null=True)
     survive_parent_close = Flag(required=False)
+    reviewers = AnyJson(required=False, allow_null=True)
+    quorum = AnyJson(required=False, allow_null=True)
+    remind_before_seconds = AnyJson(required=False, allow_null=True)
 
 
 class TaskShown(TaskBody):
@@ -61,9 +62,7 @@ class TaskShown(TaskBody):
     initial_work = AnyJson(allow_null=True)
     revision = Whole()
     due_at = Text(allow_null=True)
-    quorum = Whole(allow_null=True)
     votes = AnyJson()
-    reviewers = AnyJson(allow_null=True)
     claimed_by = Text(allow_null=True)
     claim_expires_at = Text(allow_null=True)
     api_completable = Flag()

@@ -47,6 +47,7 @@ class Vote(WorkspaceModel):
     voter = models.CharField(max_length=80, help_text="The person, or the key without an owner.")
     by = JSONTextField()
     action = models.CharField(max_length=120)
+    value = JSONTextField(null=True)
     comment = models.TextField(null=True)  # noqa: DJ001 - null is no comment
     revision = models.PositiveIntegerField()
     digest = models.CharField(max_length=80, blank=True)

@@ -28,7 +28,8 @@ def get_task(actor: Actor, task_id: UUID) -> UserTask:
         "claimed_by",
         "assigned_to",
     )
-    task: UserTask | None = rows.filter(pk=task_id).first()
+    found = rows.prefetch_related("reviewer_rows").filter(pk=task_id)
+    task: UserTask | None = found.first()
     if task is None:
         raise NotFound("There is no such task.")
     if task.tool_call is not None:

@@ -9,6 +9,7 @@ from accounts_app.clock import DbNow
 from accounts_app.errors import Conflict, DomainError
 from accounts_app.moves import advance
 from accounts_app.scoping import Actor
+from accounts_app.services.reviewers import granted_of, people
 from accounts_app.services.unit import Unit, unit_of_work
 from integrations_app.models import Clearance, Operation, ToolCall
 from integrations_app.policies import read_policy
@@ -31,6 +32,7 @@ from tasks_app.services.call_moves import check_arguments, let_run, row_of, stop
 from tasks_app.services.closing import cancel, refuse_closed, subject_of
 from tasks_app.services.creating import announce_new
 from tasks_app.services.drafts import keep_revision
+from tasks_app.services.routing import flag_unroutable, name_reviewers
 from tasks_app.states import ABOUT_A_CALL, About, CancelReason, Kind, OutcomeAction
 
 
@@ -62,11 +64,17 @@ def open_approval(
         why=call.why,
         timeout_seconds=policy.timeout_seconds,
         on_timeout=policy.on_timeout,
+        quorum=policy.quorum,
+        reviewers=policy.reviewers,
+        named=policy.reviewers is not None,
         allow_self_review=policy.allow_self_review,
         stale={"changed": list(stale)} if stale else None,
     )
     if policy.allow_edit:
         keep_revision(unit, actor, task)
+    name_reviewers(unit, task, [granted_of(level) for level in policy.granted])
+    if task.named or task.quorum is not None:
+        flag_unroutable(unit, actor, task, people(task.workspace_id))
     return task
 
 

@@ -29,6 +29,16 @@ register_verbs(
 )
 
 
+# What belongs to a pending task alone goes with the move that ends it.
+NO_LONGER_OPEN: dict[str, Any] = {
+    "claimed_by": None,
+    "claim_token": None,
+    "claim_expires_at": None,
+    "next_reminder_at": None,
+    "question": None,
+}
+
+
 def subject_of(task: UserTask) -> tuple[str, object, str]:
     """How the audit trail names a task."""
     return ("task", task.pk, task.title)
@@ -61,8 +71,7 @@ def complete(unit: Unit, actor: Actor, task: UserTask, checked: CheckedAnswer, *
         channel=actor.channel,
         completed_at=DbNow(),
         updated_at=DbNow(),
-        claimed_by=None,
-        claim_expires_at=None,
+        **NO_LONGER_OPEN,
         **more,
     )
     if moved:
@@ -91,8 +100,7 @@ def time_out(unit: Unit, actor: Actor, task: UserTask, default: CheckedAnswer | 
         channel=Channel.SYSTEM,
         completed_at=DbNow(),
         updated_at=DbNow(),
-        claimed_by=None,
-        claim_expires_at=None,
+        **NO_LONGER_OPEN,
     )
     if moved:
         facts = {"action": default.action.name if default else None, "due_at": str(task.due_at)}
@@ -115,8 +123,7 @@ def cancel(
         channel=actor.channel,
         completed_at=DbNow(),
         updated_at=DbNow(),
-        claimed_by=None,
-        claim_expires_at=None,
+        **NO_LONGER_OPEN,
     )
     if moved:
         facts = {"reason": reason.value}

@@ -1,6 +1,5 @@
 """Tasks that an agent asks for (`POST tasks`), and withdraws."""
 
-import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -9,18 +8,27 @@ from accounts_app.errors import Conflict, FieldError, Forbidden, Invalid
 from accounts_app.models import Agent
 from accounts_app.scoping import Actor
 from accounts_app.services.natural_keys import body_digest, find_or_make
+from accounts_app.services.reviewers import people
 from accounts_app.services.unit import Unit, unit_of_work
 from integrations_app.actions import parse_actions
 from integrations_app.models import Run
-from integrations_app.policies import parse_on_timeout, parse_timeout
+from integrations_app.policies import (
+    parse_on_timeout,
+    parse_quorum,
+    parse_reviewers,
+    parse_timeout,
+)
 from integrations_app.services.locks import lock_open_run, lock_run
 from integrations_app.services.outbox import announce
+from integrations_app.services.reviewing import check_quorum, grants
 from integrations_app.services.sessions import check_agent, open_run, open_session, settle_run
 from tasks_app.kinds import OWN_ACTIONS, check_draft, check_input, check_options
 from tasks_app.models import UserTask
 from tasks_app.services.closing import cancel, subject_of
 from tasks_app.services.drafts import keep_revision
-from tasks_app.states import ANOMALIES, APPROVALS, CancelReason, Kind
+from tasks_app.services.reminders import first_times, parse_reminders
+from tasks_app.services.routing import flag_unroutable, name_reviewers
+from tasks_app.states import ANOMALIES, APPROVALS, WITH_QUORUM, CancelReason, Kind
 from tasks_app.summaries import event_data
 
 ON_CONFLICT = ("return", "fail", "replace")
@@ -44,6 +52,9 @@ class TaskRequest:
     timeout_seconds: Any = None
     on_timeout: Any = None
     survive_parent_close: bool = False
+    reviewers: Any = None
+    quorum: Any = None
+    remind_before_seconds: Any = None
 
 
 def create_task(
@@ -90,6 +101,8 @@ def create_task(
         if created:
             if task.draft is not None:
                 keep_revision(unit, actor, task)
+            if task.named or task.quorum is not None:
+                flag_unroutable(unit, actor, task, people(task.workspace_id))
             announce_new(unit, actor, task)
             settle_run(unit, task.run_id)
     return task, created
@@ -109,6 +122,11 @@ def _columns(request: TaskRequest) -> dict[str, Any]:
     else:
         actions = OWN_ACTIONS[request.kind]
     check_draft(request.draft, "draft")
+    timeout = parse_timeout(request.timeout_seconds, "timeout_seconds")
+    reviewers = parse_reviewers(request.reviewers, "reviewers")
+    quorum = parse_quorum(request.quorum, "quorum")
+    if quorum is not None and request.kind not in WITH_QUORUM:
+        _refuse("quorum", f"Only {', '.join(sorted(WITH_QUORUM))} can have a quorum.")
     return {
         "kind": request.kind,
         "title": request.title,
@@ -120,10 +138,16 @@ def _columns(request: TaskRequest) -> dict[str, Any]:
         "initial_work": request.draft,
         "draft": request.draft,
         "metadata": dict(request.metadata),
-        "timeout_seconds": parse_timeout(request.timeout_seconds, "timeout_seconds"),
+        "timeout_seconds": timeout,
         "on_timeout": parse_on_timeout(request.on_timeout, actions, "on_timeout"),
         "survive_parent_close": request.survive_parent_close,
         "participant": request.participant or "",
+        "reviewers": reviewers,
+        "named": reviewers is not None,
+        "quorum": quorum,
+        "remind_before_seconds": parse_reminders(
+            request.remind_before_seconds, timeout, "remind_before_seconds"
+        ),
     }
 
 
@@ -162,8 +186,11 @@ def _insert(
         )
         run, _ = open_run(actor, session=session, title=columns["title"])
     lock_open_run(run.pk)
-    seconds = columns["timeout_seconds"]
-    return UserTask.objects.create(
+    levels = grants(actor.workspace_id, columns["reviewers"], columns["on_timeout"], "")
+    named = levels[0] if columns["named"] else None
+    check_quorum(actor.workspace_id, columns["quorum"], named, "quorum")
+    due_at, next_reminder_at = first_times(unit.now, columns)
+    task = UserTask.objects.create(
         workspace_id=actor.workspace_id,
         created_at=unit.now,
         updated_at=unit.now,
@@ -171,9 +198,12 @@ def _insert(
         run=run,
         session=run.session,
         body_digest=digest,
-        due_at=None if seconds is None else unit.now + dt.timedelta(seconds=seconds),
+        due_at=due_at,
+        next_reminder_at=next_reminder_at,
         **{**columns, "participant": columns["participant"] or run.session.participant},
     )
+    name_reviewers(unit, task, levels)
+    return task
 
 
 def announce_new(unit: Unit, actor: Actor, task: UserTask) -> None:

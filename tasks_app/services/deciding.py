@@ -8,15 +8,17 @@ from uuid import UUID
 from accounts_app.errors import Conflict
 from accounts_app.faults import fault
 from accounts_app.scoping import Actor
+from accounts_app.services.unit import Unit
 from integrations_app.actions import from_json
 from integrations_app.services.sessions import settle_run
-from tasks_app.kinds import Answer, Question, check_answer
+from tasks_app.kinds import Answer, CheckedAnswer, Question, check_answer
 from tasks_app.models import UserTask
 from tasks_app.policies import check_may_decide, check_may_edit
 from tasks_app.services.access import get_task, pending_task
 from tasks_app.services.call_tasks import apply_decision
 from tasks_app.services.closing import check_open, check_revision, complete
 from tasks_app.services.drafts import edit
+from tasks_app.services.voting import cast_vote, check_has_not_voted
 
 NO_DRAFT = object()
 
@@ -56,13 +58,13 @@ def decide(
             and never that an answer was wrong.
 
     Returns:
-        The task as it is now.
+        The task as it is now; still pending after a vote that is short of the quorum.
 
     Raises:
         NotFound: not visible.
         Forbidden: not permitted; see `check_may_decide`, and with a draft `check_may_edit`.
-        Conflict: somebody or the deadline was faster, or the revision is stale; the fact
-            `task` is its id.
+        Conflict: somebody or the deadline was faster, the revision is stale, or they voted
+            before; the fact `task` is its id.
         PreconditionRequired: the task changed since it was made, and no revision was sent.
         Invalid: the answer does not fit.
     """
@@ -70,35 +72,32 @@ def decide(
     fault("decide.before_tx")
     with pending_task(actor, task_id) as (unit, task):
         check_revision(task, revision)
+        if task.quorum is not None:
+            check_has_not_voted(actor, task)
         act = read()
         checked = check_answer(question_of(task), act.answer)
         if act.draft is not NO_DRAFT:
             check_may_edit(actor, task)
             edit(unit, actor, task, act.draft)
         fault("decide.in_tx")
-        won = complete(
-            unit,
-            actor,
-            task,
-            checked,
-            metadata={**task.metadata, **act.metadata},
-            on_behalf_of=act.on_behalf_of,
-        )
-        if not won:
-            raise _lost(actor, task_id)
-        detail = checked.comment or f"{checked.action.label} by {actor.name}."
-        apply_decision(
-            unit,
-            actor,
-            task,
-            action=checked.action.name,
-            effect=checked.action.effect,
-            detail=detail,
-        )
-        settle_run(unit, task.run_id)
+        if task.quorum is None or cast_vote(unit, actor, task, checked, act.on_behalf_of):
+            _settle(unit, actor, task, checked, act)
+        elif act.metadata:
+            UserTask.objects.filter(pk=task.pk).update(metadata={**task.metadata, **act.metadata})
         fault("decide.before_commit")
     fault("decide.after_commit")
     return get_task(actor, task_id)
+
+
+def _settle(unit: Unit, actor: Actor, task: UserTask, checked: CheckedAnswer, act: Decide) -> None:
+    """Complete the task, and move its call and run along."""
+    metadata = {**task.metadata, **act.metadata}
+    if not complete(unit, actor, task, checked, metadata=metadata, on_behalf_of=act.on_behalf_of):
+        raise _lost(actor, task.pk)
+    detail = checked.comment or f"{checked.action.label} by {actor.name}."
+    name, effect = checked.action.name, checked.action.effect
+    apply_decision(unit, actor, task, action=name, effect=effect, detail=detail)
+    settle_run(unit, task.run_id)
 
 
 def _lost(actor: Actor, task_id: UUID) -> Conflict:

@@ -14,6 +14,7 @@ from tasks_app.models import UserTask
 from tasks_app.policies import check_may_decide
 from tasks_app.services.access import get_task, pending_task
 from tasks_app.services.closing import subject_of
+from tasks_app.services.reminders import next_reminder
 
 register_verbs({"task.extended": "moved the deadline"})
 
@@ -37,7 +38,8 @@ def extend(actor: Actor, task_id: UUID, read: Callable[[], Any]) -> UserTask:
         if due_at > unit.now + dt.timedelta(seconds=MAX_TIMEOUT):
             _refuse("The deadline would be more than a year away.")
         still = UserTask.objects.pending().filter(pk=task.pk, due_at__gt=DbNow())
-        if not still.update(due_at=due_at, updated_at=unit.now):
+        reminder = next_reminder(due_at, task.remind_before_seconds, after=unit.now)
+        if not still.update(due_at=due_at, next_reminder_at=reminder, updated_at=unit.now):
             raise Conflict("The deadline has passed.", code="deadline_passed")
         facts = {"from": task.due_at.isoformat(), "to": due_at.isoformat()}
         unit.audit(actor, "task.extended", subject_of(task), facts)

@@ -319,10 +319,3 @@ def test_the_events_of_a_task(world: World) -> None:
     assert [event["type"] for event in events] == ["task.created", "task.completed"]
     assert {"id", "type", "at", "actor", "data"} == events[0].keys()
     assert events[1]["actor"]["name"] == "decider"
-
-
-@pytest.mark.parametrize(
-    "members", [{"quorum": 2}, {"reviewers": {"users": ["ann"]}}, {"remind_before_seconds": [60]}]
-)
-def test_what_does_not_work_yet_is_refused(world: World, members: dict[str, object]) -> None:
-    ask(world, **members).refused(422, "not_supported")

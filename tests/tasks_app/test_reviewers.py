@@ -1,0 +1,229 @@
+"""Named reviewers narrow who sees and decides; a participant narrows nothing."""
+
+from uuid import UUID
+
+import pytest
+
+from accounts_app.errors import Forbidden, Invalid, NotFound
+from accounts_app.models import AuditEntry, Group, Membership, User
+from accounts_app.services.members import set_roles
+from tasks_app.kinds import Answer as Given
+from tasks_app.models import UserTask
+from tasks_app.policies import is_eligible, may_decide
+from tasks_app.services.access import get_task
+from tasks_app.services.deciding import Decide, decide
+from tasks_app.services.routing import assign, delegate, give_back
+from tests.api_client import Answer
+from tests.conftest import World
+
+
+def ask(world: World, **members: object) -> Answer:
+    return world.agent.post("tasks", {"agent": "support", "title": "Ship?", **members}).ok(201)
+
+
+def member(name: str) -> Membership:
+    return Membership.objects.get(user__username=name)
+
+
+def group(world: World, name: str, *people: str) -> Group:
+    made = Group.objects.create(
+        workspace=world.cast.workspace, created_at=world.cast.workspace.created_at, name=name
+    )
+    for person in people:
+        member(person).groups.add(made)
+    return made
+
+
+def sees(world: World, task: Answer) -> set[str]:
+    people = ["admin", "ann", "abe", "bob", "gus", "ida", "aud"]
+    rows = UserTask.objects.filter(pk=task["id"])
+    return {name for name in people if (rows & rows.visible_to(world.cast.actor(name))).exists()}
+
+
+def approve(world: World, name: str, task: Answer) -> str:
+    act = Decide(Given("approve"))
+    return str(decide(world.cast.actor(name), UUID(task["id"]), None, lambda: act).status)
+
+
+def test_without_reviewers_every_operator_sees_and_decides(world: World) -> None:
+    task = ask(world, participant="Ann@Example.com")
+    assert sees(world, task) == {"admin", "ann", "abe", "bob", "aud"}
+    assert approve(world, "abe", task) == "completed"
+
+
+def test_a_named_person_alone_sees_and_decides(world: World) -> None:
+    task = ask(world, reviewers={"users": ["ANN"]})
+    assert task["reviewers"] == {"users": ["ANN"], "groups": []}
+    assert sees(world, task) == {"admin", "ann", "bob", "aud"}
+    with pytest.raises(NotFound):
+        approve(world, "abe", task)
+    assert approve(world, "ann", task) == "completed"
+
+
+def test_a_named_group_decides_whatever_it_is_called_later(world: World) -> None:
+    finance = group(world, "finance", "abe")
+    task = ask(world, reviewers={"groups": ["finance"]})
+    Group.objects.filter(pk=finance.pk).update(name="money")
+    assert sees(world, task) == {"admin", "abe", "bob", "aud"}
+    with pytest.raises(NotFound):
+        approve(world, "ann", task)
+    assert approve(world, "abe", task) == "completed"
+
+
+def test_whoever_leaves_the_group_sees_nothing_of_it(world: World) -> None:
+    group(world, "finance", "abe")
+    task = ask(world, reviewers={"groups": ["finance"]})
+    member("abe").groups.clear()
+    assert "abe" not in sees(world, task)
+
+
+def test_a_role_that_sees_headers_does_not_decide_for_others(world: World) -> None:
+    set_roles(world.cast.actor("admin"), member("abe"), ["viewer", "operator"])
+    task = ask(world, reviewers={"users": ["ann"]})
+    abe = world.cast.actor("abe")
+    row = get_task(abe, UUID(task["id"]))
+    assert (is_eligible(abe, row), may_decide(abe, row)) == (
+        False,
+        "This task is for other reviewers, or of an agent that is not yours.",
+    )
+    with pytest.raises(Forbidden):
+        approve(world, "abe", task)
+
+
+def test_a_workspace_admin_decides_what_names_others(world: World) -> None:
+    task = ask(world, reviewers={"users": ["ann"]})
+    assert approve(world, "admin", task) == "completed"
+
+
+def test_a_participant_without_a_role_decides(world: World) -> None:
+    task = ask(world, kind="text", participant="IDA", reviewers={"users": ["ann"]})
+    assert sees(world, task) == {"admin", "ann", "bob", "ida", "aud"}
+    act = Decide(Given("submit", "Yes."))
+    done = decide(world.cast.actor("ida"), UUID(task["id"]), None, lambda: act)
+    assert done.status == "completed"
+
+
+def test_a_name_reaches_over_the_limit_to_agents(world: World) -> None:
+    member("ann").limited_to.add(world.cast.research)
+    unnamed = ask(world)
+    named = ask(world, reviewers={"users": ["ann"]})
+    assert "ann" not in sees(world, unnamed)
+    assert approve(world, "ann", named) == "completed"
+
+
+def test_exclusion_comes_before_every_name(world: World) -> None:
+    owner = User.objects.get(username="ann")
+    world.agent.headers = {"Authorization": f"Bearer {world.cast.key('runs,read', owner=owner)}"}
+    task = ask(world, reviewers={"users": ["ann", "abe"]})
+    assert "ann" in sees(world, task)
+    with pytest.raises(Forbidden) as refusal:
+        approve(world, "ann", task)
+    assert refusal.value.code == "self_review_forbidden"
+    assert approve(world, "abe", task) == "completed"
+
+
+@pytest.mark.parametrize(
+    ("reviewers", "code", "field"),
+    [
+        ({"users": ["nobody"]}, "not_found", "reviewers.users.0"),
+        ({"users": ["ann", "cora"]}, "not_found", "reviewers.users.1"),
+        ({"groups": ["finance"]}, "not_found", "reviewers.groups.0"),
+        ({}, "invalid_value", "reviewers"),
+        ({"users": []}, "invalid_value", "reviewers"),
+        ({"users": "ann"}, "invalid_value", "reviewers.users"),
+        ({"users": [" "]}, "invalid_value", "reviewers.users.0"),
+        ({"roles": ["operator"]}, "unknown_field", "reviewers.roles"),
+        (["ann"], "invalid_value", "reviewers"),
+    ],
+)
+def test_reviewers_that_are_nobody(world: World, reviewers: object, code: str, field: str) -> None:
+    body = {"agent": "support", "title": "Ship?", "reviewers": reviewers}
+    world.agent.post("tasks", body).refused(422, code, field)
+    assert UserTask.objects.count() == 0
+    refusal = world.operation(approval={"reviewers": reviewers})
+    refusal.refused(422, code, f"approval.{field}")
+
+
+def test_a_call_is_reviewed_by_whom_its_policy_names(world: World) -> None:
+    group(world, "finance", "abe")
+    world.operation(approval={"reviewers": {"groups": ["finance"]}}).ok()
+    call = world.refund(900).ok(201)
+    task = world.decider.get(f"tasks/{call['task']}").ok()
+    assert task["reviewers"] == {"users": [], "groups": ["finance"]}
+    assert sees(world, task) == {"admin", "abe", "bob", "aud"}
+    assert approve(world, "abe", task) == "completed"
+
+
+def test_a_task_that_nobody_may_decide_is_flagged(world: World) -> None:
+    owner = User.objects.get(username="ann")
+    world.agent.headers = {"Authorization": f"Bearer {world.cast.key('runs,read', owner=owner)}"}
+    task = ask(world, reviewers={"users": ["ann"]})
+    assert UserTask.objects.get(pk=task["id"]).unroutable is True
+    assert AuditEntry.objects.filter(verb="task.unroutable").count() == 1
+    assert "admin" in sees(world, task)
+    assert (
+        UserTask.objects.get(pk=ask(world, reviewers={"users": ["abe"]})["id"]).unroutable is False
+    )
+
+
+def test_an_admin_assigns_what_nobody_could_decide(world: World) -> None:
+    owner = User.objects.get(username="ann")
+    world.agent.headers = {"Authorization": f"Bearer {world.cast.key('runs,read', owner=owner)}"}
+    task = ask(world, reviewers={"users": ["ann"]})
+    done = assign(world.cast.actor("admin"), UUID(task["id"]), "abe", "Please look.")
+    assert (str(done.assigned_to), done.unroutable) == ("abe", False)
+    assert approve(world, "abe", task) == "completed"
+
+
+@pytest.mark.parametrize(
+    ("by", "to", "error"),
+    [
+        ("ann", "bob", Invalid),
+        ("ann", "nobody", Invalid),
+        ("ann", "cora", Invalid),
+        ("admin", "bob", Invalid),
+        ("bob", "ann", Forbidden),
+        ("gus", "ann", NotFound),
+    ],
+)
+def test_assignments_that_are_refused(
+    world: World, by: str, to: str, error: type[Exception]
+) -> None:
+    task = ask(world)
+    with pytest.raises(error):
+        assign(world.cast.actor(by), UUID(task["id"]), to)
+    assert UserTask.objects.get(pk=task["id"]).assigned_to is None
+
+
+def test_an_excluded_person_is_never_assigned(world: World) -> None:
+    task = ask(world, participant="abe")
+    UserTask.objects.get(pk=task["id"])
+    run = world.run(participant="abe")
+    own = world.agent.post("tasks", {"run": run, "title": "Mine?"}).ok(201)
+    for act in (assign, delegate):
+        with pytest.raises(Invalid, match="started the session"):
+            act(world.cast.actor("ann"), UUID(own["id"]), "abe")
+        with pytest.raises(Invalid, match="started the session"):
+            act(world.cast.actor("admin"), UUID(own["id"]), "abe")
+
+
+def test_delegated_and_given_back(world: World) -> None:
+    task = ask(world)
+    ann, abe, pk = world.cast.actor("ann"), world.cast.actor("abe"), UUID(task["id"])
+    with pytest.raises(Invalid):
+        give_back(ann, pk)
+    with pytest.raises(Invalid, match="somebody else"):
+        delegate(ann, pk, "ann")
+    handed = delegate(ann, pk, "abe", "I am away.")
+    assert (str(handed.assigned_to), handed.delegated_by_id) == ("abe", ann.user_id)
+    back = give_back(abe, pk, "I do not know either.")
+    assert (str(back.assigned_to), back.delegated_by_id) == ("ann", None)
+    verbs = list(AuditEntry.objects.filter(target_id=str(pk)).values_list("verb", flat=True))
+    assert sorted(verbs) == ["task.created", "task.delegated", "task.given_back"]
+    assert approve(world, "abe", task) == "completed"
+
+
+def test_only_named_reviewers_are_delegated_to(world: World) -> None:
+    task = ask(world, reviewers={"users": ["ann"]})
+    with pytest.raises(Invalid, match="may not decide"):
+        delegate(world.cast.actor("ann"), UUID(task["id"]), "abe")
