@@ -9,6 +9,7 @@ from integrations_app import pointers
 from tasks_app.admin.text import NOTHING, Shown, one_line, shown, visible
 
 SAFE_INTEGER = 2**53
+MAX_FLAT = 20
 _LOOKS_LIKE_JSON = frozenset({"true", "false", "null", ""})
 
 
@@ -64,6 +65,9 @@ def _rows(
     row = Row(pointer, _name(steps), _label(schema, steps), max(len(steps) - 1, 0), "text")
     if pointer in sensitive:
         yield replace(row, kind="masked", value=Shown(pointers.MASK))
+    elif isinstance(value, list) and value and _is_flat(value, pointer, sensitive):
+        text = json.dumps(value, ensure_ascii=False)
+        yield replace(row, kind="list", value=shown(text), note=f"{len(value)} items")
     elif isinstance(value, (dict, list)) and value:
         size = f"{len(value)} {'members' if isinstance(value, dict) else 'items'}"
         yield replace(row, kind="group", value=Shown(size), note=_unit(schema))
@@ -98,6 +102,12 @@ def _scalar(value: Any) -> tuple[str, str]:
     if value in ({}, []):
         return "empty", "{ } (empty)" if isinstance(value, dict) else "[ ] (empty)"
     return "number", json.dumps(value)
+
+
+def _is_flat(items: list[Any], pointer: str, sensitive: frozenset[str]) -> bool:
+    """Whether a list is short enough to read in one line, and nothing in it is masked."""
+    simple = len(items) <= MAX_FLAT and not any(isinstance(item, (dict, list)) for item in items)
+    return simple and not any(place.startswith(f"{pointer}/") for place in sensitive)
 
 
 def _quoted(text: str) -> str:

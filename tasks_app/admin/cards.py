@@ -181,7 +181,7 @@ def _card(
     masked = actor.can(Permission.SEE_MASKED) and not full
     seen = full or (masked and revealed)
     is_open = task.status == TaskStatus.PENDING
-    outcome, style = _outcome(task)
+    outcome, style = outcome_of(task)
     return Card(
         task=task,
         token=token_of(task),
@@ -277,7 +277,7 @@ def _label(task: UserTask) -> str:
     return visible(str(labels.get(task.action, task.action)))
 
 
-def _outcome(task: UserTask) -> tuple[str, str]:
+def outcome_of(task: UserTask) -> tuple[str, str]:
     """The outcome in a word or two, and the style of its badge."""
     if task.status == TaskStatus.PENDING:
         return "", ""

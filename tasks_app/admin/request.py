@@ -101,9 +101,11 @@ def request_of(call: ToolCall, *, mask: Sequence[str], everything: bool = False)
 
 def _arguments(frozen: FrozenRequest, operation: Operation) -> dict[str, Any]:
     """The arguments as they stand in the bytes: in the path, in the query, in the body."""
-    arguments: dict[str, Any] = dict(_path_values(frozen, operation))
-    for name, value in parse_qsl(urlsplit(frozen.url).query, keep_blank_values=True):
-        before = arguments.get(name)
+    arguments: dict[str, Any] = {}
+    for name, text in _path_values(frozen, operation).items():
+        arguments[name] = _typed(text, operation, name)
+    for name, text in parse_qsl(urlsplit(frozen.url).query, keep_blank_values=True):
+        before, value = arguments.get(name), _typed(text, operation, name)
         if before is None:
             arguments[name] = value
         else:
@@ -114,6 +116,17 @@ def _arguments(frozen: FrozenRequest, operation: Operation) -> dict[str, Any]:
             raise ValueError("A body is an object.")
         arguments.update(body)
     return arguments
+
+
+def _typed(text: str, operation: Operation, name: str) -> Any:
+    """What stands in an address as text, as the kind of value that the schema says it is."""
+    part = operation.parameters.get("properties", {}).get(name, {})
+    if not isinstance(part, dict) or part.get("type") not in ("integer", "number", "boolean"):
+        return text
+    try:
+        return strict_json.loads(text.encode())
+    except ParseError:
+        return text
 
 
 def _path_values(frozen: FrozenRequest, operation: Operation) -> dict[str, str]:

@@ -8,8 +8,8 @@ written out by its code point.
 import unicodedata
 from dataclasses import dataclass
 
-LIMIT = 280  # characters of a value that are shown without a fold
-LINES = 6
+LIMIT = 600  # characters of a value that are shown without a fold
+LINES = 14
 _HEAD, _TAIL = 200, 60
 _HIDDEN = frozenset({"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp", "Zs"})
 # Letters and marks that look like nothing at all.

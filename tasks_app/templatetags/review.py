@@ -1,10 +1,11 @@
 """How the pages of this part write times and what an agent wrote."""
 
 import datetime as dt
+import re
 
 from django import template
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from accounts_app.clock import db_now
@@ -15,6 +16,7 @@ from tasks_app.admin.text import one_line, visible
 register = template.Library()
 register.filter("visible", visible)
 register.filter("one_line", one_line)
+_CODE_POINT = re.compile(r"(⟦U\+[0-9A-F]{4,6}⟧)")
 _STEPS = ((86_400 * 365, "year"), (86_400, "day"), (3600, "hour"), (60, "minute"))
 
 
@@ -45,6 +47,14 @@ def when(context: template.Context, moment: dt.datetime | None) -> SafeString | 
         f"{local:%a %d %b %Y, %H:%M:%S} {local.tzname()}",
         relative(moment, now),
     )
+
+
+@register.filter
+def marked(text: str) -> SafeString:
+    """A visible text in which the written-out code points catch the eye; all of it escaped."""
+    parts = enumerate(_CODE_POINT.split(text))
+    marks = (("code-point" if index % 2 else "", part) for index, part in parts if part)
+    return format_html_join("", '<span class="{}">{}</span>', marks)
 
 
 @register.filter

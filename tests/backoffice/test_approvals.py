@@ -249,7 +249,7 @@ def test_whoever_started_the_session_reads_why_they_cannot_decide(world: World) 
 def test_invisible_characters_are_written_out(world: World, text: str, shown: str) -> None:
     body = {"charge": text, "amount": 900}
     refund(world, arguments=body, reason=text)
-    html = page("ann")
+    html = re.sub(r"</?span[^>]*>", "", page("ann"))
     assert shown in trusted(html)
     assert shown in html.replace(trusted(html), "")
     assert text not in html
@@ -363,7 +363,7 @@ def test_load_more_goes_on_where_the_page_ended(world: World) -> None:
         ask(world, title=f"Task number {number:02}")
     first = page("ann")
     titles = re.findall(r"Task number \d\d", first)
-    assert titles == [f"Task number {number:02}" for number in range(20) for _ in (0,)]
+    assert titles == [f"Task number {number:02}" for number in range(20)]
     link = re.search(r'id="more".*?href="([^"]+)"', first, re.S)
     assert link is not None
     headers = {"HX-Request": "true", "HX-Target": "more"}

@@ -1,0 +1,58 @@
+"""Which sessions, runs and calls a person may open, and how much of them they read."""
+
+from typing import Any
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from accounts_app.scoping import Actor
+from accounts_app.states import ActorType, Permission
+from integrations_app.models import Run, Session, ToolCall
+from tasks_app.models import UserTask
+
+_EVERYTHING = (Permission.SEE_ALL_TASKS, Permission.SEE_SUMMARIES, Permission.SEE_MASKED)
+
+
+def readable_sessions(actor: Actor) -> QuerySet[Session]:
+    """The sessions that this person may know of."""
+    rows: QuerySet[Session] = Session.objects.visible_to(actor)
+    return _narrowed(actor, rows, "session", agent="agent", participant="participant")
+
+
+def readable_runs(actor: Actor) -> QuerySet[Run]:
+    """The runs that this person may know of."""
+    rows: QuerySet[Run] = Run.objects.visible_to(actor)
+    return _narrowed(actor, rows, "run", agent="agent", participant="session__participant")
+
+
+def readable_calls(actor: Actor) -> QuerySet[ToolCall]:
+    """The calls that this person may know of."""
+    rows: QuerySet[ToolCall] = ToolCall.objects.visible_to(actor)
+    return _narrowed(
+        actor, rows, "tool_call", agent="agent", participant="run__session__participant"
+    )
+
+
+def _narrowed(
+    actor: Actor, rows: QuerySet[Any], member: str, *, agent: str, participant: str
+) -> QuerySet[Any]:
+    if actor.type != ActorType.USER or any(actor.can(permission) for permission in _EVERYTHING):
+        return rows
+    seen = Q(Exists(UserTask.objects.visible_to(actor).filter(**{member: OuterRef("pk")})))
+    for identity in actor.identities:
+        seen |= Q(**{f"{participant}__iexact": identity})
+    if actor.can(Permission.SEE_OWN_QUEUE):
+        if actor.limited_to is None:
+            return rows
+        seen |= Q(**{f"{agent}__in": actor.limited_to})
+    return rows.filter(seen)
+
+
+def reads_run(actor: Actor, run: Run) -> bool:
+    """Whether a person reads what was said and sent in a run, and not its outline alone."""
+    if actor.can(Permission.SEE_ALL_TASKS):
+        return True
+    participant = run.session.participant
+    if participant and participant.casefold() in actor.identities:
+        return True
+    limited = actor.limited_to is not None and run.agent_id not in actor.limited_to
+    return actor.can(Permission.SEE_OWN_QUEUE) and not limited
