@@ -5,6 +5,7 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
 
 from accounts_app.api import agents
 from config.problems import api_not_found
+from guard_app.api import rules
 from integrations_app.api import catalogue, sessions, webhooks
 from tasks_app.api import calls, deciding, runs, tasks, working
 
@@ -54,6 +55,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("webhooks/<slug:slug>/ping", webhooks.WebhookPingView.as_view()),
     path("webhooks/<slug:slug>/deliveries", webhooks.DeliveriesView.as_view()),
     path("webhooks/deliveries/<str:pk>/redeliver", webhooks.RedeliverView.as_view()),
+    path("guard/rules", rules.RulesView.as_view()),
+    path("guard/rules/<slug:slug>", rules.RuleView.as_view()),
+    path("guard/detections", rules.DetectionsView.as_view()),
     path("schema/", SpectacularJSONAPIView.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     re_path(r"^.*$", api_not_found),

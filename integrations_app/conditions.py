@@ -1,8 +1,9 @@
 """Conditions: CEL expressions over a call's arguments and where it comes from.
 
 Variables: `args`; `agent`, the slug; `session` (`id`, `participant`, `metadata`); `run` (`id`,
-`parent`, `metadata`). Of the two CEL packages `common-expression-language`, the Rust `cel` crate,
-was taken: over some 90 expressions side by side it compared numbers across types as CEL asks, kept
+`parent`, `metadata`). Guard rules also see `operation`, as `integration.operation`, `counts` of
+calls, and `now`. Of the two CEL packages `common-expression-language`, the Rust `cel` crate, was
+taken: over some 90 expressions side by side it compared numbers across types as CEL asks, kept
 booleans and numbers apart and survived deep nesting, in a tenth of the time. `cel-python` failed
 on `args.amount == 100` for 100.0 and `> 100.5` for 101, and found `true == 1`. Where the crate
 differs from CEL, it is mended here or fails closed:
@@ -25,6 +26,7 @@ from typing import Any, Final
 import cel
 
 from accounts_app.errors import DomainError
+from integrations_app.condition_values import matches, size, weigh
 from integrations_app.schemas import compile_pattern
 
 MAX_SOURCE: Final = 2000  # characters
@@ -32,13 +34,13 @@ MAX_NESTED_MACROS: Final = 2
 MAX_COST: Final = 200_000_000  # nanoseconds, a pessimistic estimate
 
 VARIABLES: Final = ("args", "agent", "session", "run")
+GUARD_VARIABLES: Final = (*VARIABLES, "operation", "counts", "now")
 MACROS: Final = frozenset({"all", "exists", "exists_one"})
-FUNCTIONS: Final = MACROS | {"has", "size", "contains", "startsWith", "endsWith", "matches"}
+FUNCTIONS_OF_TEXT: Final = frozenset({"size", "contains", "startsWith", "endsWith", "matches"})
+FUNCTIONS: Final = MACROS | FUNCTIONS_OF_TEXT | {"has", "getHours", "getMinutes", "getDayOfWeek"}
 CONVERSIONS: Final = frozenset({"int", "uint", "double", "string", "timestamp", "duration"})
 
-_TOKEN_COST: Final = 50  # nanoseconds, as the two below: measured and rounded up
-_CHARACTER_COST: Final = 5
-_ELEMENT_COST: Final = 60
+_TOKEN_COST: Final = 50  # nanoseconds, measured and rounded up
 
 _TOKEN: Final = re.compile(
     r"""(?P<space>\s+|//[^\n]*)
@@ -106,17 +108,18 @@ class _Compiled:
     literals: int
 
 
-def check(source: str) -> None:
+def check(source: str, names: tuple[str, ...] = VARIABLES) -> None:
     """Refuse text that is no usable condition.
 
     Args:
         source: CEL, at most 2,000 characters.
+        names: the variables that there are.
 
     Raises:
         ConditionFailed: blank, too long, malformed (with line and column), unknown variables or
             functions, macros nested deeper than 2, or a pattern that RE2 refuses.
     """
-    _compiled(source)
+    _compiled(source, names)
 
 
 def evaluate(source: str, variables: Mapping[str, Any]) -> bool:
@@ -124,17 +127,17 @@ def evaluate(source: str, variables: Mapping[str, Any]) -> bool:
 
     Args:
         source: CEL.
-        variables: values of `args`, `agent`, `session` and `run`, as parsed JSON.
+        variables: a value for each variable, as parsed JSON; `now` as a date-time.
 
     Raises:
         ConditionFailed: the text is refused, a value is missing or of the wrong type, the result
             is neither true nor false, or the evaluation could take longer than about 0.2 s. Its
             detail names places and never values.
     """
-    compiled = _compiled(source)
+    compiled = _compiled(source, tuple(variables))
     if compiled.depth:
         _refuse_cost(compiled, variables)
-    context = cel.Context(dict(variables), {_OWN["size"]: _size, _OWN["matches"]: _matches})
+    context = cel.Context(dict(variables), {_OWN["size"]: size, _OWN["matches"]: matches})
     try:
         result = compiled.program.execute(context)
     except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
@@ -151,15 +154,15 @@ def explain(source: str, variables: Mapping[str, Any]) -> list[Fact]:
 
     Args:
         source: CEL.
-        variables: values of `args`, `agent`, `session` and `run`, as parsed JSON.
+        variables: a value for each variable.
 
     Raises:
         ConditionFailed: the text is refused.
     """
     facts: dict[str, Fact] = {}
-    for mention in _compiled(source).mentions:
+    for mention in _compiled(source, tuple(variables)).mentions:
         path = _spell(mention.steps)
-        if mention.whole and path not in ("args", "session", "run"):
+        if mention.whole and path not in ("args", "session", "run", "counts"):
             found, value = _look_up(variables, mention.steps)
             facts[path] = Fact(path, value, found, mention.steps)
     return list(facts.values())
@@ -175,24 +178,24 @@ def sentence(source: str, facts: list[Fact], limit: int = 80) -> str:
     """
     parts = []
     for fact in facts:
-        shown = json.dumps(fact.value, ensure_ascii=False)
+        shown = json.dumps(fact.value, ensure_ascii=False, default=str)
         shown = shown if len(shown) <= limit else f"{shown[:limit]}…"
         parts.append(f"{fact.path} = {shown}" if fact.present else f"{fact.path} is missing")
     return f"{source.strip()} ({', '.join(parts)})" if parts else source.strip()
 
 
 @lru_cache(maxsize=512)
-def _compiled(source: str) -> _Compiled:
+def _compiled(source: str, variables: tuple[str, ...]) -> _Compiled:
     if not source.strip():
         raise ConditionFailed("A condition is not blank.")
     if len(source) > MAX_SOURCE:
         raise ConditionFailed(f"A condition has at most {MAX_SOURCE:,} characters.")
-    names = set(_compile(source).variables())
+    found = set(_compile(source).variables())
     tokens = _tokens(source)
     _refuse_tokens(source, tokens)
-    mentions, depth, bound = _survey(source, tokens)
+    mentions, depth, bound = _survey(source, tokens, variables)
     roots = {str(mention.steps[0]) for mention in mentions}
-    if not roots <= names <= roots | bound.keys():
+    if not roots <= found <= roots | bound.keys():
         raise ConditionFailed("The condition is written in a way that cannot be analysed.")
     own = source
     for token in reversed(tokens):
@@ -267,7 +270,9 @@ def _refuse_pattern(source: str, tokens: list[_Token], before: _Token) -> None:
         raise _at(source, tokens[2].start, str(error).rstrip(".")) from error
 
 
-def _survey(source: str, tokens: list[_Token]) -> tuple[list[_Mention], int, dict[str, int]]:
+def _survey(
+    source: str, tokens: list[_Token], variables: tuple[str, ...]
+) -> tuple[list[_Mention], int, dict[str, int]]:
     """Paths with their macro depth, the greatest depth, and macro variables with their uses."""
     mentions: list[_Mention] = []
     uses: dict[str, int] = {}
@@ -284,11 +289,11 @@ def _survey(source: str, tokens: list[_Token]) -> tuple[list[_Mention], int, dic
             scopes.pop()
         elif token.kind == "variable" and token.text in names:
             uses[token.text] = uses.get(token.text, 0) + 1
-        elif token.kind == "variable" and token.text in VARIABLES:
+        elif token.kind == "variable" and token.text in variables:
             steps, whole = _chain(tokens, index)
             mentions.append(_Mention(steps, len(names), whole))
         elif token.kind == "variable":
-            known = ", ".join(VARIABLES)
+            known = ", ".join(variables)
             raise _at(source, token.start, f"{token.text} is no known variable; there are {known}")
     return mentions, deepest, uses
 
@@ -360,39 +365,12 @@ def _reason(compiled: _Compiled, variables: Mapping[str, Any], error: Exception)
 
 
 def _refuse_cost(compiled: _Compiled, variables: Mapping[str, Any]) -> None:
-    total, longest = _weigh(variables)
+    total, longest = weigh(variables)
     rounds = max(longest, compiled.literals)
     cost = rounds**compiled.depth * compiled.tokens * _TOKEN_COST
     cost += compiled.bound * total * rounds ** max(compiled.depth - 1, 0)
     for mention in compiled.mentions:
-        weight = _weigh(_look_up(variables, mention.steps)[1])[0]
+        weight = weigh(_look_up(variables, mention.steps)[1])[0]
         cost += weight * rounds**mention.depth
     if cost > MAX_COST:
         raise ConditionFailed("The values are too large for this condition to be evaluated.")
-
-
-def _weigh(value: Any) -> tuple[int, int]:
-    """What looking at all of a value costs, in nanoseconds, and its longest list or object."""
-    cost = longest = 0
-    open_ = [value]
-    while open_:
-        item = open_.pop()
-        cost += _ELEMENT_COST
-        if isinstance(item, str):
-            cost += len(item) * _CHARACTER_COST
-        elif isinstance(item, Mapping | list):
-            longest = max(longest, len(item))
-            open_ += [*item, *item.values()] if isinstance(item, Mapping) else item
-    return cost, longest
-
-
-def _size(value: Any) -> int:
-    if isinstance(value, str | bytes | list | dict):
-        return len(value)
-    raise TypeError("no size")
-
-
-def _matches(text: Any, pattern: Any) -> bool:
-    if isinstance(text, str):
-        return compile_pattern(str(pattern)).search(text) is not None
-    raise TypeError("no text")

@@ -23,6 +23,14 @@ class Agent(WorkspaceModel):
         default=True, help_text="Off: the agent is frozen, and nothing of it starts."
     )
 
+    frozen_at = models.DateTimeField(
+        null=True, editable=False, help_text="Frozen by an analyst: no call is sent until thawed."
+    )
+    frozen_reason = models.TextField(blank=True, editable=False)
+    approval_required_until = models.DateTimeField(
+        null=True, editable=False, help_text="Until then every call of it needs approval."
+    )
+
     objects = AgentQuerySet.as_manager()
 
     class Meta:
@@ -33,3 +41,8 @@ class Agent(WorkspaceModel):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether nothing of it may start or be sent."""
+        return not self.enabled or self.frozen_at is not None

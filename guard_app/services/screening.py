@@ -1,12 +1,31 @@
 """The one place where a call is screened, before anybody is asked and before anything is sent."""
 
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
 
 from accounts_app.services.unit import Unit
-from guard_app.detectors import DETECTORS, ScreenedCall
-from guard_app.models import Detection, GuardRule
+from guard_app.detectors import DETECTORS
+from guard_app.facts import DetectorFailed, Facts, Hit, Need, Rule, ScreenedCall
+from guard_app.models import Detection, GuardRule, Incident, LateScreening, Measure
+from guard_app.services.history import History
+from guard_app.services.incidents import fold
+from guard_app.services.measuring import measures_of, watched_pointers
 from guard_app.states import STRICTNESS, GuardEffect
 from integrations_app.models import ToolCall
+from integrations_app.services.approval import variables
+from integrations_app.services.freezing import full_arguments
+
+logger = structlog.get_logger(__name__)
+
+RULE_SECONDS = 0.1
+"""Processor time that one rule may take before the call; more counts as `review`."""
+
+LATE_RULE_SECONDS = 10.0
+SCREEN_LATER = "tasks_app.screen_later"
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,50 +35,190 @@ class Verdict:
     Args:
         effect: the strictest effect of all rules that hit; `allow` where none did.
         explanations: why, one sentence for each hit of that effect.
+        incidents: the incidents of the rules that decided.
+        why: those hits as a card shows them.
     """
 
     effect: GuardEffect
     explanations: tuple[str, ...] = ()
+    incidents: tuple[Incident, ...] = ()
+    why: tuple[dict[str, object], ...] = ()
 
 
-def screen(unit: Unit, call: ToolCall) -> Verdict:
+@dataclass(frozen=True, slots=True)
+class RuleHit:
+    """A rule that hit, and the effect that it has on the call."""
+
+    rule: GuardRule
+    hit: Hit
+    effect: GuardEffect
+    failed: bool = False
+
+
+def screen(unit: Unit, call: ToolCall, *, again: bool = False) -> Verdict:
     """Ask every enabled rule of the workspace and record each hit.
 
     Args:
-        unit: the transaction in which the call was recorded.
+        unit: the transaction in which the call was recorded, or edited.
         call: the call; its run's lock is held, so that its history stands still.
+        again: it was screened before, with other arguments.
     """
-    rules = GuardRule.objects.in_workspace(call.workspace_id).filter(enabled=True)
-    screened: ScreenedCall | None = None
-    strictest = GuardEffect.ALLOW
-    explanations: list[str] = []
-    for rule in rules.order_by("slug"):
-        screened = screened or _screened(call)
-        hit = DETECTORS[rule.detector](screened, rule.parameters)
-        if hit is None:
-            continue
-        effect = GuardEffect(rule.effect)
-        Detection.objects.create(
-            workspace_id=call.workspace_id,
-            created_at=unit.now,
-            rule=rule,
-            tool_call=call,
-            effect=effect,
-            explanation=hit.explanation,
-        )
-        if STRICTNESS[effect] > STRICTNESS[strictest]:
-            strictest, explanations = effect, []
-        if effect == strictest:
-            explanations.append(f"{rule.name}: {hit.explanation}")
-    return Verdict(strictest, tuple(explanations))
+    enabled = list(GuardRule.objects.in_workspace(call.workspace_id).filter(enabled=True))
+    history = History(call, unit.now)
+    screened = screened_call(call, unit)
+    rules = [rule for rule in enabled if applies(rule, screened, history)]
+    if any(rule.asynchronous for rule in rules):
+        LateScreening.objects.get_or_create(tool_call=call, defaults={"created_at": unit.now})
+        unit.ring(SCREEN_LATER, call.pk)
+    hits = find_hits([rule for rule in rules if not rule.asynchronous], screened, history)
+    if again:
+        Measure.objects.filter(call=call).delete()
+    watched = watched_pointers(enabled)
+    Measure.objects.bulk_create(measures_of(call, screened.arguments, watched))
+    return _record(unit, call, hits)
 
 
-def _screened(call: ToolCall) -> ScreenedCall:
-    earlier = ToolCall.objects.filter(run=call.run_id, operation=call.operation_id)
-    digests = earlier.exclude(pk=call.pk).order_by("created_at", "pk")
+def screen_late(unit: Unit, call: ToolCall) -> Verdict:
+    """Ask the asynchronous rules about a call that goes its way already; they can only alert."""
+    history = History(call, call.created_at)
+    screened = screened_call(call, unit)
+    late = GuardRule.objects.in_workspace(call.workspace_id).filter(enabled=True, asynchronous=True)
+    rules = [rule for rule in late if applies(rule, screened, history)]
+    hits = find_hits(rules, screened, history, seconds=LATE_RULE_SECONDS)
+    alerts = [RuleHit(hit.rule, hit.hit, GuardEffect(hit.rule.effect), hit.failed) for hit in hits]
+    return _record(unit, call, alerts)
+
+
+def screened_call(call: ToolCall, unit: Unit) -> ScreenedCall:
+    """The call as detectors see it."""
+    arguments = full_arguments(call)
+    values = variables(call.run, arguments)
     return ScreenedCall(
         agent=call.agent.slug,
         operation=call.operation.reference,
-        arguments_digest=call.arguments_digest,
-        earlier_in_run=list(digests.values_list("arguments_digest", flat=True)),
+        operation_id=str(call.operation_id),
+        arguments=arguments,
+        now=call.created_at,
+        session=values["session"],
+        run=values["run"],
+        sensitive=call.operation.sensitive,
     )
+
+
+def applies(rule: GuardRule, screened: ScreenedCall, history: History) -> bool:
+    """Whether a rule is about this call; a parent run's rules hold for its sub-agents too."""
+    operations, agents = rule.applies_to.get("operations"), rule.applies_to.get("agents")
+    if operations and screened.operation not in operations:
+        return False
+    if not agents or screened.agent in agents:
+        return True
+    return bool(history.kin.agents.intersection(agents))
+
+
+def rule_view(rule: GuardRule) -> Rule:
+    """What a detector may know of a rule."""
+    ids = {name: UUID(identity) for name, identity in rule.references.items()}
+    operations = tuple(ids[name] for name in rule.applies_to.get("operations") or ())
+    return Rule(rule.parameters, operations, ids)
+
+
+def find_hits(
+    rules: Sequence[GuardRule],
+    screened: ScreenedCall,
+    history: History,
+    *,
+    seconds: float = RULE_SECONDS,
+) -> list[RuleHit]:
+    """The rules that hit a call; nothing is recorded."""
+    needs: list[Need] = []
+    asked: list[tuple[GuardRule, Rule]] = []
+    hits: list[RuleHit] = []
+    for rule in rules:
+        try:
+            view = rule_view(rule)
+            needs += DETECTORS[rule.detector].needs(screened, view)
+        except Exception as error:  # A rule that cannot be read must not let calls through.
+            hits.append(_broken(rule, error))
+        else:
+            asked.append((rule, view))
+    facts = history.look_up(needs, screened.arguments) if needs else {}
+    found = (_ask(rule, view, screened, facts, seconds) for rule, view in asked)
+    return hits + [hit for hit in found if hit is not None]
+
+
+def _ask(
+    rule: GuardRule, view: Rule, screened: ScreenedCall, facts: Facts, seconds: float
+) -> RuleHit | None:
+    begun = time.thread_time()
+    try:
+        hit = DETECTORS[rule.detector].judge(screened, view, facts)
+    except DetectorFailed as failure:
+        return _failed(rule, str(failure))
+    except Exception as error:  # Whatever breaks in a detector, the call must go to a person.
+        return _broken(rule, error)
+    if time.thread_time() - begun > seconds:
+        return _failed(rule, f"The detector took longer than {seconds} s.")
+    return None if hit is None else RuleHit(rule, hit, GuardEffect(rule.effect))
+
+
+def _broken(rule: GuardRule, error: Exception) -> RuleHit:
+    logger.exception("guard.detector_failed", rule=rule.slug, detector=rule.detector)
+    return _failed(rule, f"The detector failed ({type(error).__name__}).")
+
+
+def _failed(rule: GuardRule, detail: str) -> RuleHit:
+    logger.warning("guard.rule_failed", rule=rule.slug, detail=detail)
+    hit = Hit(f"The rule could not be evaluated: {detail}", seen=detail)
+    return RuleHit(rule, hit, GuardEffect.REVIEW, failed=True)
+
+
+def strictest_of(effects: Iterable[GuardEffect]) -> GuardEffect:
+    """terminate_session > block > review > alert > allow."""
+    return max(effects, key=STRICTNESS.__getitem__, default=GuardEffect.ALLOW)
+
+
+def _record(unit: Unit, call: ToolCall, hits: Sequence[RuleHit]) -> Verdict:
+    """Write down every hit, and fold the live ones into incidents."""
+    live = [hit for hit in hits if not hit.rule.shadow]
+    strictest = strictest_of(hit.effect for hit in live)
+    deciding = [hit for hit in live if hit.effect == strictest and strictest != GuardEffect.ALLOW]
+    incidents: dict[str, Incident] = {}
+    # In one order for everybody, because each takes the lock of its incident.
+    for hit in sorted(live, key=lambda each: str(each.rule.pk)):
+        if hit.effect != GuardEffect.ALLOW:
+            incidents[hit.rule.slug] = fold(unit, hit.rule, call, hit.effect)
+    Detection.objects.bulk_create(
+        Detection(
+            workspace_id=call.workspace_id,
+            created_at=unit.now,
+            rule=hit.rule,
+            rule_version=hit.rule.version,
+            tool_call=call,
+            agent_id=call.agent_id,
+            incident=incidents.get(hit.rule.slug) if hit in live else None,
+            effect=hit.effect,
+            shadow=hit.rule.shadow,
+            decided=hit in deciding,
+            failed=hit.failed,
+            explanation=hit.hit.explanation,
+            seen=hit.hit.seen,
+            usual=hit.hit.usual,
+        )
+        for hit in hits
+    )
+    return Verdict(
+        effect=strictest,
+        explanations=tuple(f"{hit.rule.name}: {hit.hit.explanation}" for hit in deciding),
+        incidents=tuple(incidents[hit.rule.slug] for hit in deciding),
+        why=tuple(_reason(hit) for hit in deciding),
+    )
+
+
+def _reason(hit: RuleHit) -> dict[str, object]:
+    facts = [("seen", hit.hit.seen), ("usual", hit.hit.usual)]
+    return {
+        "rule": hit.rule.name,
+        "outcome": hit.effect.value,
+        "detail": hit.hit.explanation,
+        "facts": [{"path": name, "value": value} for name, value in facts if value],
+    }

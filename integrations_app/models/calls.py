@@ -73,6 +73,13 @@ class ToolCall(WorkspaceModel):
             models.Index(
                 fields=["status", "queued_at"], condition=Q(status__in=CALL_OPEN), name="call_open"
             ),
+            models.Index(fields=["agent", "created_at"], name="call_of_agent"),
+            models.Index(fields=["agent", "operation"], name="call_of_agent_operation"),
+            models.Index(
+                fields=["agent", "finished_at"],
+                condition=Q(status__in=[CallStatus.FAILED, CallStatus.REJECTED]),
+                name="call_ended_badly",
+            ),
         ]
 
     def __str__(self) -> str:

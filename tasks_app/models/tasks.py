@@ -5,6 +5,7 @@ from django.db.models import Q
 
 from accounts_app.models import Agent, JSONTextField, User, WorkspaceModel
 from accounts_app.states import Channel
+from guard_app.models import Incident
 from integrations_app.models import Run, Session, ToolCall
 from tasks_app.scoping import TaskQuerySet
 from tasks_app.states import About, CancelReason, Kind, TaskStatus
@@ -18,6 +19,9 @@ class UserTask(WorkspaceModel):
     run = models.ForeignKey(Run, on_delete=models.PROTECT, related_name="tasks")
     tool_call = models.ForeignKey(
         ToolCall, on_delete=models.PROTECT, null=True, related_name="tasks"
+    )
+    incident = models.ForeignKey(
+        Incident, on_delete=models.PROTECT, null=True, related_name="tasks"
     )
     about = models.CharField(max_length=10, choices=About, default=About.NOTHING)
     key = models.CharField(max_length=255, null=True)  # noqa: DJ001 - null is no key

@@ -1,0 +1,204 @@
+"""What is usual, kept up from history: ranges of arguments, and the pace of agents.
+
+A baseline goes forward from where it stood (`learn`), and can be made anew (`rebuild`). Values are
+kept as a sketch: how many lay in each of some hundred steps that grow by a tenth, so that
+quartiles come from it without the values themselves.
+"""
+
+import datetime as dt
+import math
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from accounts_app.models import Workspace
+from accounts_app.services.unit import Unit, unit_of_work
+from guard_app.facts import Need, Pace, Range, UsualPace, UsualValues
+from guard_app.models import Baseline, LearningMark, Measure
+from guard_app.services.statuses import RAN_OR_WAITS
+from integrations_app.models import ToolCall
+
+LAG = dt.timedelta(seconds=60)
+"""Younger calls are left for the next time: they may still be written by others."""
+
+WEEKS_KEPT = 8
+HOURS_A_WEEK = 168
+STEP = math.log(1.1)
+SMALLEST = 1e-3
+Sketch: TypeAlias = Counter[int]
+
+
+def learned_facts(call: ToolCall, needs: Sequence[Need], now: dt.datetime) -> dict[Need, Any]:
+    """The learned facts that were asked for; None where nothing was learned."""
+    facts: dict[Need, Any] = dict.fromkeys(needs)
+    pointers = {need.pointer: need for need in needs if isinstance(need, UsualValues)}
+    if pointers:
+        rows = Baseline.objects.filter(operation=call.operation_id, pointer__in=pointers)
+        for row in rows:
+            facts[pointers[row.pointer]] = range_of(_sketch(row.data))
+    if UsualPace() in facts:
+        pace = Baseline.objects.filter(agent=call.agent_id, operation__isnull=True).first()
+        facts[UsualPace()] = pace_of(pace.data, now) if pace is not None else None
+    return facts
+
+
+def learn(workspace_id: UUID) -> int:
+    """Take a workspace's calls since the last time into its baselines.
+
+    Returns:
+        How many calls were new.
+    """
+    with unit_of_work() as unit:
+        LearningMark.objects.get_or_create(
+            workspace_id=workspace_id, defaults={"until": dt.datetime.fromtimestamp(0, dt.UTC)}
+        )
+        mark = LearningMark.objects.select_for_update().get(pk=workspace_id)
+        until = unit.now - LAG
+        if until <= mark.until:
+            return 0
+        calls = ToolCall.objects.in_workspace(workspace_id).filter(
+            created_at__gt=mark.until, created_at__lte=until
+        )
+        _learn_values(unit, workspace_id, mark.until, until)
+        learned = _learn_pace(unit, workspace_id, calls)
+        LearningMark.objects.filter(pk=workspace_id).update(until=until)
+    return learned
+
+
+def learn_all() -> int:
+    """Keep up the baselines of every workspace."""
+    return sum(learn(pk) for pk in Workspace.objects.values_list("pk", flat=True))
+
+
+def rebuild(workspace_id: UUID) -> int:
+    """Forget what was learned in a workspace, and learn it anew from the recorded calls."""
+    with unit_of_work():
+        LearningMark.objects.filter(pk=workspace_id).delete()
+        Baseline.objects.in_workspace(workspace_id).delete()
+        return learn(workspace_id)
+
+
+def _learn_values(unit: Unit, workspace_id: UUID, since: dt.datetime, until: dt.datetime) -> None:
+    rows = Measure.objects.filter(
+        workspace=workspace_id, at__gt=since, at__lte=until, number__isnull=False
+    ).filter(call__status__in=RAN_OR_WAITS)
+    sketches: dict[tuple[UUID, str], Sketch] = defaultdict(Counter)
+    found = rows.values_list("operation_id", "pointer", "number")
+    for operation_id, pointer, number in found.iterator(chunk_size=5000):
+        sketches[operation_id, pointer][step_of(number or 0.0)] += 1
+    present = {
+        (row.operation_id, row.pointer): row
+        for row in _present(workspace_id).filter(operation__isnull=False)
+        if (row.operation_id, row.pointer) in sketches
+    }
+    for (operation_id, pointer), sketch in sketches.items():
+        before = present.get((operation_id, pointer))
+        data = {"steps": {str(k): n for k, n in (sketch + _sketch_of_row(before)).items()}}
+        _keep(unit, before, data, workspace_id, operation_id=operation_id, pointer=pointer)
+
+
+def _learn_pace(unit: Unit, workspace_id: UUID, calls: QuerySet[ToolCall]) -> int:
+    hours: dict[UUID, Counter[int]] = defaultdict(Counter)
+    learned = 0
+    found = calls.order_by().values_list("agent_id", "created_at")
+    for agent_id, at in found.iterator(chunk_size=5000):
+        hours[agent_id][hour_of(at)] += 1
+        learned += 1
+    present = {
+        row.agent_id: row
+        for row in _present(workspace_id).filter(operation__isnull=True)
+        if row.agent_id in hours
+    }
+    oldest = hour_of(unit.now) - WEEKS_KEPT * HOURS_A_WEEK
+    for agent_id, counts in hours.items():
+        before = present.get(agent_id)
+        for hour, count in ((before.data if before else {}).get("hours") or {}).items():
+            counts[int(hour)] += count
+        kept = {str(hour): count for hour, count in sorted(counts.items()) if hour >= oldest}
+        first = min([*counts, *([before.data["first"]] if before else [])])
+        _keep(unit, before, {"hours": kept, "first": first}, workspace_id, agent_id=agent_id)
+    return learned
+
+
+def _present(workspace_id: UUID) -> QuerySet[Baseline]:
+    return Baseline.objects.in_workspace(workspace_id)
+
+
+def _keep(
+    unit: Unit, before: Baseline | None, data: dict[str, Any], workspace_id: UUID, **key: Any
+) -> None:
+    if before is None:
+        Baseline.objects.create(workspace_id=workspace_id, created_at=unit.now, data=data, **key)
+    else:
+        Baseline.objects.filter(pk=before.pk).update(data=data)
+
+
+def _sketch(data: Mapping[str, Any]) -> Sketch:
+    return Counter({int(step): count for step, count in (data.get("steps") or {}).items()})
+
+
+def _sketch_of_row(row: Baseline | None) -> Sketch:
+    return Counter() if row is None else _sketch(row.data)
+
+
+def step_of(number: float) -> int:
+    """Which step of the sketch a number falls on; steps grow by a tenth, from a thousandth."""
+    if abs(number) < SMALLEST:
+        return 0
+    size = 1 + round(math.log(abs(number) / SMALLEST) / STEP)
+    return size if number > 0 else -size
+
+
+def value_at(step: int) -> float:
+    """A number that stands for a step."""
+    if step == 0:
+        return 0.0
+    return math.copysign(SMALLEST * math.exp((abs(step) - 1) * STEP), step)
+
+
+def range_of(sketch: Sketch) -> Range | None:
+    """Quartiles, and the 1st and 99th hundredth, of what a sketch has seen."""
+    count = sum(sketch.values())
+    if not count:
+        return None
+    wanted = [0.01, 0.25, 0.5, 0.75, 0.99]
+    found: list[float] = []
+    passed = 0
+    for step in sorted(sketch):
+        passed += sketch[step]
+        while len(found) < len(wanted) and passed >= wanted[len(found)] * count:
+            found.append(value_at(step))
+    low, lower, middle, upper, high = found
+    return Range(count, low, lower, middle, upper, high)
+
+
+def hour_of(moment: dt.datetime) -> int:
+    """The hour since the epoch."""
+    return int(moment.timestamp() // 3600)
+
+
+def pace_of(data: Mapping[str, Any], now: dt.datetime) -> Pace | None:
+    """The usual number of calls at this hour of the week, with the hours beside it.
+
+    Hours without a call count as well, from the first call on.
+    """
+    counts = {int(hour): count for hour, count in (data.get("hours") or {}).items()}
+    if not counts:
+        return None
+    present, samples, weeks = hour_of(now), [], 0
+    first = max(int(data["first"]), present - WEEKS_KEPT * HOURS_A_WEEK)
+    for back in range(1, WEEKS_KEPT + 1):
+        hour = present - back * HOURS_A_WEEK
+        if hour < first:
+            break
+        weeks += 1
+        samples += [counts.get(hour + beside, 0) for beside in (-1, 0, 1)]
+    if not samples:
+        return None
+    usual = statistics.median(samples)
+    spread = 1.4826 * statistics.median(abs(count - usual) for count in samples)
+    return Pace(usual, spread, weeks)
