@@ -67,7 +67,9 @@ def product(installation: Installation, scale: float, *, waiters: list[int]) -> 
             figures |= milliseconds(took, name)
             say(f"  {name}: {figures[f'{name} p50 ms']} ms")
     for clients in (1, 8):
-        figures |= asyncio.run(measures.per_second(port, keys, clients=clients, seconds=seconds))
+        figures |= asyncio.run(
+            measures.per_second(port, keys, web.pid, clients=clients, seconds=seconds)
+        )
         say(f"  create+decide, {clients} clients: done")
     for number in waiters:
         figures |= asyncio.run(measures.memory_per_waiter(port, keys[0], web.pid, waiters=number))
@@ -113,7 +115,9 @@ def pair(database_url: str, scale: float) -> dict[str, Figures]:
                 time.sleep(0.1)
             time.sleep(0.5)
             figures = asyncio.run(
-                measures.pair_figures(port, database_url, rounds=rounds, seconds=seconds)
+                measures.pair_figures(
+                    port, database_url, process.pid, rounds=rounds, seconds=seconds
+                )
             )
         finally:
             process.terminate()

@@ -163,11 +163,19 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     DATABASES["default"]["OPTIONS"] = SQLITE_OPTIONS
     DATABASES["default"]["CONN_MAX_AGE"] = None
 else:
+    # A statement that comes again and again is planned once: planning took longer than running.
+    # ASSENT_PREPARE=0 is for poolers that hand connections on between transactions.
+    _prepare = _env("ASSENT_PREPARE", "1") == "1"
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
     DATABASES["default"]["OPTIONS"] = {
+        "server_side_binding": _prepare,
+        "prepare_threshold": 3 if _prepare else None,
         "connect_timeout": 5,
+        # Rows are found by their ids, along foreign keys: a planner that tries every order of
+        # nine tables, or compiles the query, takes longer than the query.
         "options": "-c lock_timeout=10s -c statement_timeout=30s"
-        " -c idle_in_transaction_session_timeout=60s",
+        " -c idle_in_transaction_session_timeout=60s"
+        " -c jit=off -c join_collapse_limit=4 -c from_collapse_limit=4",
     }
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
