@@ -50,6 +50,7 @@ class Permission(TextChoices):
     READ_CATALOGUE = "read_catalogue"
     WRITE_CATALOGUE = "write_catalogue"
     MANAGE_WORKSPACE = "manage_workspace"
+    READ_OWN_AUDIT = "read_own_audit"
     READ_AUDIT = "read_audit"
     EXPORT_AUDIT = "export_audit"
 
@@ -57,12 +58,24 @@ class Permission(TextChoices):
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.VIEWER: frozenset({Permission.SEE_SUMMARIES, Permission.READ_CATALOGUE}),
     Role.OPERATOR: frozenset(
-        {Permission.SEE_OWN_QUEUE, Permission.DECIDE_TASKS, Permission.READ_CATALOGUE}
+        {
+            Permission.SEE_OWN_QUEUE,
+            Permission.DECIDE_TASKS,
+            Permission.READ_CATALOGUE,
+            Permission.READ_OWN_AUDIT,
+        }
     ),
     Role.GUARD_ANALYST: frozenset(
-        {Permission.SEE_ANOMALIES, Permission.DECIDE_ANOMALIES, Permission.READ_CATALOGUE}
+        {
+            Permission.SEE_ANOMALIES,
+            Permission.DECIDE_ANOMALIES,
+            Permission.READ_CATALOGUE,
+            Permission.READ_OWN_AUDIT,
+        }
     ),
-    Role.INTEGRATION_ADMIN: frozenset({Permission.READ_CATALOGUE, Permission.WRITE_CATALOGUE}),
+    Role.INTEGRATION_ADMIN: frozenset(
+        {Permission.READ_CATALOGUE, Permission.WRITE_CATALOGUE, Permission.READ_OWN_AUDIT}
+    ),
     Role.WORKSPACE_ADMIN: frozenset(
         {
             Permission.SEE_ALL_TASKS,

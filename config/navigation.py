@@ -22,7 +22,7 @@ TASKS = (
 )
 CATALOGUE = (Permission.READ_CATALOGUE,)
 MANAGE = (Permission.MANAGE_WORKSPACE,)
-AUDIT = (Permission.READ_AUDIT,)
+AUDIT = (Permission.READ_AUDIT, Permission.READ_OWN_AUDIT)
 GUARD = (Permission.SEE_ANOMALIES, Permission.SEE_ALL_TASKS, Permission.READ_AUDIT)
 
 
@@ -64,7 +64,7 @@ GROUPS: tuple[tuple[str, tuple[Item, ...]], ...] = (
     (
         "Agents",
         (
-            Item("Agents", "smart_toy", "agents", CATALOGUE, ("agents/",)),
+            Item("Agents", "smart_toy", "agents", CATALOGUE, ("agents/", "add/agent/")),
             Item("Sessions", "forum", "sessions", TASKS, ("sessions/",)),
         ),
     ),
@@ -92,8 +92,14 @@ GROUPS: tuple[tuple[str, tuple[Item, ...]], ...] = (
     (
         "Settings",
         (
-            Item("Members", "group", "members", MANAGE, ("members/", "groups/")),
-            Item("API keys", "key", "api_keys", MANAGE, ("keys/",)),
+            Item(
+                "Members",
+                "group",
+                "members",
+                MANAGE,
+                ("members/", "groups/", "add/member/", "add/group/"),
+            ),
+            Item("API keys", "key", "api_keys", MANAGE, ("keys/", "add/key/")),
             Item("Webhooks", "webhook", "webhooks", MANAGE, ("webhooks/",), "failed_webhooks"),
             Item("Audit log", "history", "audit", AUDIT, ("audit/",)),
             Item("Workspace", "settings", "workspace", MANAGE, ("workspace/",)),

@@ -7,6 +7,7 @@ class TasksAppConfig(AppConfig):
 
     def ready(self) -> None:
         """Fill the hooks through which the parts below move tasks along."""
+        from accounts_app.services.hooks import account_hooks
         from integrations_app.services.hooks import hooks
         from tasks_app.services.call_tasks import (
             open_outcome_question,
@@ -14,7 +15,9 @@ class TasksAppConfig(AppConfig):
             reroute,
         )
         from tasks_app.services.closing import drop_with_runs, pending_in
+        from tasks_app.services.leaving import release_tasks_of
 
+        account_hooks.member_deactivated = release_tasks_of
         hooks.runs_ended = drop_with_runs
         hooks.operation_changed = refresh_waiting
         hooks.call_changed = reroute

@@ -17,7 +17,7 @@ from django.urls import URLPattern, path, reverse
 from django.views import View
 
 from accounts_app.backoffice.requests import actor_of
-from accounts_app.errors import DomainError, Forbidden, NotFound
+from accounts_app.errors import Conflict, DomainError, Forbidden, NotFound
 from accounts_app.scoping import Actor
 from accounts_app.states import Permission
 
@@ -58,6 +58,14 @@ class Page(View):
             raise Http404(refusal.detail) from refusal
         except Forbidden as refusal:
             raise PermissionDenied(refusal.detail) from refusal
+        except DomainError as refusal:
+            return self.refused(refusal)
+
+    def refused(self, refusal: DomainError) -> HttpResponseBase:
+        """What a form that our own pages never send gets: the reason, and nothing changed."""
+        status = 409 if isinstance(refusal, Conflict) else 422
+        template = "accounts_app/refused.html"
+        return self.render(template=template, status=status, detail=refusal.detail)
 
     def prepare(self, **names: Any) -> None:
         """Fetch what the address names, before the page is shown or acts.

@@ -11,7 +11,7 @@ from django.db.models import Q
 
 from accounts_app.clock import DbNow
 from accounts_app.errors import Conflict, FieldError, Invalid, NotAuthenticated, NotFound
-from accounts_app.models import Agent, ApiKey, User
+from accounts_app.models import Agent, ApiKey, Membership, User
 from accounts_app.scoping import Actor
 from accounts_app.services.audit import register_verbs
 from accounts_app.services.unit import unit_of_work
@@ -129,11 +129,17 @@ def authenticate(token: str, *, request_id: str = "", touch: bool = True) -> Act
     row = live.annotate(now=DbNow()).select_related("owner", "agent").filter(prefix=prefix).first()
     if row is None or not _matches(row, secret):
         raise refusal
-    if row.owner is not None and not row.owner.is_active:
+    if row.owner is not None and _has_left(row.owner, row):
         raise refusal
     if touch and (row.last_used_at is None or row.now - row.last_used_at > dt.timedelta(minutes=1)):
         ApiKey.objects.filter(pk=row.pk).update(last_used_at=DbNow())
     return actor_of(row, request_id=request_id)
+
+
+def _has_left(owner: User, row: ApiKey) -> bool:
+    """Whether the key's owner is out: of the installation, or of the key's workspace."""
+    memberships = Membership.objects.in_workspace(row.workspace_id).filter(user=owner)
+    return not owner.is_active or memberships.filter(is_active=False).exists()
 
 
 def _matches(row: ApiKey, secret: str) -> bool:

@@ -130,12 +130,13 @@ def verify(batch: int = 2000) -> Iterator[Broken]:
         The first broken entry of each workspace whose chain does not hold.
     """
     for workspace in Workspace.objects.order_by("slug"):
-        broken = _verify(workspace, batch)
+        broken = verify_one(workspace, batch)
         if broken is not None:
             yield broken
 
 
-def _verify(workspace: Workspace, batch: int) -> Broken | None:
+def verify_one(workspace: Workspace, batch: int = 2000) -> Broken | None:
+    """Recompute one workspace's chain; what is broken first, or None where it holds."""
     head = AuditHead.objects.filter(pk=workspace.pk).first()
     previous, expected = "0" * 64, 1
     rows = AuditEntry.objects.filter(workspace=workspace).order_by("sequence")

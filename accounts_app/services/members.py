@@ -18,7 +18,7 @@ register_verbs(
     {
         "workspace.created": "made the workspace",
         "member.created": "added a member",
-        "member.changed": "changed a member's roles",
+        "member.changed": "changed a member",
     }
 )
 
@@ -83,23 +83,6 @@ def create_member(
         )
         unit.audit(actor, "member.created", ("member", member.pk, username), {"roles": wanted})
     return member
-
-
-def set_roles(actor: Actor, member: Membership, roles: Iterable[str]) -> None:
-    """Give a member other roles, from the next request on.
-
-    Raises:
-        Invalid: unknown roles.
-    """
-    wanted = check_roles(roles)
-    with unit_of_work() as unit:
-        Membership.objects.filter(pk=member.pk).update(roles=wanted)
-        unit.audit(
-            actor,
-            "member.changed",
-            ("member", member.pk, str(member)),
-            {"roles": wanted, "before": member.roles},
-        )
 
 
 def member_actor(user: User, workspace_id: UUID | None = None, *, request_id: str = "") -> Actor:

@@ -73,3 +73,22 @@ document.addEventListener("click", (event) => {
     row.querySelector("input").focus();
   }
 });
+
+/* What ends something asks once more. */
+document.addEventListener("submit", (event) => {
+  const question = event.target.dataset.confirm;
+  if (question && !window.confirm(question)) {
+    event.preventDefault();
+  }
+});
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (button) {
+    const text = document.getElementById(button.dataset.copy).textContent;
+    navigator.clipboard.writeText(text).then(() => {
+      button.textContent = "Copied";
+      announce("Copied");
+    });
+  }
+});

@@ -1,0 +1,29 @@
+"""How pages say roles, verbs and facts."""
+
+import json
+from typing import Any
+
+from django import template
+
+from accounts_app.services.audit import VERBS
+from accounts_app.states import Role
+
+register = template.Library()
+
+
+@register.filter
+def role_label(name: str) -> str:
+    """The role as people read it."""
+    return Role(name).label if name in Role.values else name
+
+
+@register.filter
+def said(verb: str) -> str:
+    """What a verb of the audit trail means."""
+    return VERBS.get(verb, verb)
+
+
+@register.filter
+def pretty(facts: Any) -> str:
+    """JSON for people; the template escapes it."""
+    return json.dumps(facts, ensure_ascii=False, indent=1) if facts else "none"
