@@ -65,7 +65,13 @@ GROUPS: tuple[tuple[str, tuple[Item, ...]], ...] = (
         "Agents",
         (
             Item("Agents", "smart_toy", "agents", CATALOGUE, ("agents/", "add/agent/")),
-            Item("Sessions", "forum", "sessions", TASKS, ("sessions/",)),
+            Item(
+                "Sessions",
+                "forum",
+                "sessions",
+                TASKS,
+                ("sessions/", "review/sessions/", "review/runs/", "review/calls/"),
+            ),
         ),
     ),
     (

@@ -71,7 +71,6 @@ class SessionsPage(Page):
             now=db_now(),
             query=query,
             statuses=SessionStatus.choices,
-            styles=STYLES,
             agents=Agent.objects.visible_to(self.actor).order_by("name").only("name", "slug"),
             more_link=f"{link_with(query)}&after={more}" if more else "",
             is_filtered=bool(status or agent or text),

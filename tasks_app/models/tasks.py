@@ -119,6 +119,7 @@ class UserTask(WorkspaceModel):
         ]
         indexes: ClassVar = [
             models.Index(fields=["workspace", "status", "-created_at", "-id"], name="task_list"),
+            models.Index(fields=["workspace", "-completed_at", "-id"], name="task_decided"),
             models.Index(fields=["due_at"], condition=Q(status="pending"), name="task_due"),
             models.Index(fields=["run"], condition=Q(status="pending"), name="task_open_in_run"),
             models.Index(

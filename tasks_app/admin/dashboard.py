@@ -1,0 +1,36 @@
+"""The first page: what waits, for how long, and how quickly it is decided."""
+
+from django.http import HttpRequest, HttpResponse
+
+from accounts_app.backoffice.pages import Page, register
+from accounts_app.clock import db_now
+from integrations_app.states import SessionStatus
+from tasks_app import dashboard
+from tasks_app.admin.sessions import with_waiting
+from tasks_app.reading import readable_sessions
+from tasks_app.services.ending import may_end
+
+RECENT = 8
+
+
+@register("dashboard/", "dashboard")
+class DashboardPage(Page):
+    """Figures over the visible rows, plotted, with the same figures as tables."""
+
+    title = "Dashboard"
+    template_name = "tasks_app/dashboard.html"
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        now = db_now()
+        decided, speed = dashboard.decisions_by_day(self.actor, now)
+        sessions = readable_sessions(self.actor).filter(status=SessionStatus.ACTIVE)
+        recent = with_waiting(sessions, self.actor).order_by("-created_at", "-pk")[:RECENT]
+        return self.render(
+            alarms=dashboard.alarms(self.actor, now),
+            waiting=dashboard.waiting_by_age(self.actor, now),
+            decided=decided,
+            speed=speed,
+            sessions=list(recent),
+            may_end=may_end(self.actor),
+            now=now,
+        )

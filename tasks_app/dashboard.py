@@ -1,0 +1,156 @@
+"""What the Dashboard says, from visible rows and bounded reads: never a count of everything."""
+
+import datetime as dt
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from accounts_app.scoping import Actor
+from accounts_app.states import Permission
+from integrations_app.models import Delivery
+from integrations_app.states import DeliveryStatus
+from tasks_app.models import UserTask
+from tasks_app.states import About, Kind, TaskStatus
+
+MAX_PENDING = 1000
+MAX_DECIDED = 5000
+MAX_COUNTED = 100
+DAYS = 14
+AGES: tuple[tuple[str, float], ...] = (
+    ("under 15 minutes", 900),
+    ("under an hour", 3600),
+    ("under 4 hours", 14_400),
+    ("under a day", 86_400),
+    ("older", float("inf")),
+)
+OUTCOMES = ("Let through or answered", "Stopped", "Timed out", "Cancelled")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Figures as a table, which is plotted too.
+
+    Args:
+        columns: their heads, after the first.
+        rows: the head of each row, and its figures.
+        is_capped: only the newest rows were looked at.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[tuple[str, Sequence[float | None]]]
+    is_capped: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        return not any(figure for _, figures in self.rows for figure in figures)
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """A number that should be none: what it counts, and where that is looked at."""
+
+    label: str
+    count: int
+    link: str
+
+    @property
+    def text(self) -> str:
+        return f"{MAX_COUNTED - 1}+" if self.count >= MAX_COUNTED else str(self.count)
+
+
+def waiting_by_age(actor: Actor, now: dt.datetime) -> Table:
+    """How long what is pending has waited, by kind."""
+    rows = UserTask.objects.visible_to(actor).pending().order_by("created_at")
+    found = list(rows.values_list("kind", "created_at")[: MAX_PENDING + 1])
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for kind, created_at in found[:MAX_PENDING]:
+        age = (now - created_at).total_seconds()
+        counts[kind][next(label for label, limit in AGES if age < limit)] += 1
+    table = [
+        (kind.label, [counts[kind][label] for label, _ in AGES])
+        for kind in Kind
+        if counts.get(kind)
+    ]
+    return Table([label for label, _ in AGES], table, len(found) > MAX_PENDING)
+
+
+def decisions_by_day(actor: Actor, now: dt.datetime) -> tuple[Table, Table]:
+    """What became of tasks in the last 14 days, and the median minutes until a decision."""
+    since = now - dt.timedelta(days=DAYS)
+    rows: QuerySet[UserTask] = UserTask.objects.visible_to(actor)
+    rows = rows.exclude(status=TaskStatus.PENDING).filter(completed_at__gte=since)
+    found = list(
+        rows.order_by("-completed_at")
+        .only("status", "timed_out", "action", "actions", "created_at", "completed_at")
+        .defer("workspace")[: MAX_DECIDED + 1]
+    )
+    counts: dict[dt.date, Counter[str]] = defaultdict(Counter)
+    minutes: dict[dt.date, list[float]] = defaultdict(list)
+    for task in found[:MAX_DECIDED]:
+        assert task.completed_at is not None  # filtered by it
+        day = timezone.localtime(task.completed_at).date()
+        outcome = _outcome(task)
+        counts[day][outcome] += 1
+        if outcome in OUTCOMES[:2]:
+            minutes[day].append((task.completed_at - task.created_at).total_seconds() / 60)
+    today = timezone.localtime(now).date()
+    days = [today - dt.timedelta(days=number) for number in range(DAYS - 1, -1, -1)]
+    capped = len(found) > MAX_DECIDED
+    decided = Table(
+        OUTCOMES,
+        [(f"{day:%d %b}", [counts[day][name] for name in OUTCOMES]) for day in days],
+        capped,
+    )
+    speed = [
+        (f"{day:%d %b}", [round(median(minutes[day]), 1) if minutes[day] else None]) for day in days
+    ]
+    return decided, Table(["Median minutes"], speed, capped)
+
+
+def _outcome(task: UserTask) -> str:
+    if task.status == TaskStatus.CANCELLED:
+        return OUTCOMES[3]
+    if task.timed_out:
+        return OUTCOMES[2]
+    chosen = [item for item in task.actions if item["name"] == task.action]
+    stopped = any(item.get("effect") == "stop" or item.get("style") == "danger" for item in chosen)
+    return OUTCOMES[1] if stopped else OUTCOMES[0]
+
+
+def alarms(actor: Actor, now: dt.datetime) -> list[Alarm]:
+    """What needs somebody now; each is counted to 100 at most."""
+    pending = UserTask.objects.visible_to(actor).pending()
+    queue = "/admin/review/approvals/"
+    found = [
+        Alarm("waiting", _capped(pending), queue),
+        Alarm(
+            "past their deadline", _capped(pending.filter(due_at__lte=now)), f"{queue}?flag=overdue"
+        ),
+        Alarm(
+            "with an unknown outcome",
+            _capped(pending.filter(about=About.OUTCOME)),
+            f"{queue}?flag=unknown",
+        ),
+        Alarm(
+            "that nobody can decide",
+            _capped(pending.filter(unroutable=True)),
+            f"{queue}?flag=unroutable",
+        ),
+    ]
+    if actor.can(Permission.MANAGE_WORKSPACE):
+        failed = Delivery.objects.visible_to(actor).filter(
+            status__in=(DeliveryStatus.FAILED, DeliveryStatus.DEAD),
+            created_at__gte=now - dt.timedelta(days=7),
+        )
+        found.append(
+            Alarm("failed webhook deliveries in a week", _capped(failed), "/admin/webhooks/")
+        )
+    return found
+
+
+def _capped(rows: QuerySet[UserTask] | QuerySet[Delivery]) -> int:
+    return rows.order_by().values("pk")[:MAX_COUNTED].count()

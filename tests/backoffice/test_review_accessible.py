@@ -1,0 +1,111 @@
+"""Every review page: no WCAG 2.2 AA violation in light and dark, and agents' text runs nowhere."""
+
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
+
+from tasks_app.models import UserTask
+from tests.backoffice.conftest import Visit
+from tests.backoffice.test_approvals import ask, decide, refund, signed_in
+from tests.conftest import World
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+RULES = {
+    "runOnly": {
+        "type": "tag",
+        "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"],
+    }
+}
+EVIL = (
+    "<img src=x onerror=alert(1)><svg onload=alert(2)></svg><script>alert(3)</script>"
+    "<b x-data x-init='alert(4)'>b</b>{{ constructor.constructor('alert(6)')() }}"
+    "{% debug %}\"'><a href='javascript:alert(7)' hx-get='/admin/' hx-trigger='load'>c</a>"
+)
+
+
+def a_full_workspace(world: World) -> UserTask:
+    """One of everything; returns a pending task about a call."""
+    world.operation(sensitive=["/charge"]).ok(200)
+    decide(signed_in("abe"), refund(world, 300), "reject", comment="Too much.")
+    ask(world, kind="multi_option", options=[{"id": "a", "label": "A", "description": "First"}])
+    ask(world, kind="number", input={"minimum": 1}, timeout_seconds=100)
+    ask(world, kind="text")
+    ask(world, kind="aitl_escalation")
+    ask(world, actions=["ship", {"name": "hold", "comment_required": True}, "cancel"])
+    arguments = {"charge": "x" * 3000, "amount": 900}
+    return refund(world, arguments=arguments, reason="Because.")
+
+
+def pages_of(task: UserTask) -> list[str]:
+    return [
+        "review/approvals/",
+        "review/approvals/?tab=completed",
+        "review/approvals/?q=nothing+like+it",
+        f"review/tasks/{task.pk}/",
+        f"review/runs/{task.run_id}/?task={task.pk}",
+        f"review/calls/{task.tool_call_id}/",
+        "sessions/",
+        f"review/sessions/{task.session_id}/",
+        f"review/sessions/{task.session_id}/terminate/",
+        "dashboard/",
+    ]
+
+
+def violations(page: Page) -> list[str]:
+    found: list[dict[str, Any]] = Axe().run(page, options=RULES).response["violations"]
+    return [
+        f"{page.url}: {each['id']}: {node['html'][:160]} {node['failureSummary'][:200]}"
+        for each in found
+        for node in each["nodes"][:3]
+    ]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_page_violates_the_guidelines(shared_world: World, visit: Visit, theme: str) -> None:
+    task = a_full_workspace(shared_world)
+    page = visit("ann", "review/approvals/", theme=theme)
+    found = []
+    for path in pages_of(task):
+        page.goto(f"/admin/{path}")
+        page.wait_for_timeout(150)
+        found += violations(page)
+    page.goto("/admin/review/approvals/")
+    page.keyboard.press("?")
+    found += violations(page)
+    assert found == []
+
+
+def test_the_phone_page_violates_nothing_either(shared_world: World, visit: Visit) -> None:
+    a_full_workspace(shared_world)
+    page = visit("ann", "review/approvals/", phone=True)
+    assert violations(page) == []
+
+
+def test_a_masked_card_violates_nothing_either(shared_world: World, visit: Visit) -> None:
+    task = a_full_workspace(shared_world)
+    found = []
+    for username in ("aud", "bob"):
+        page = visit(username, "review/approvals/")
+        found += violations(page)
+        page.goto(f"/admin/review/runs/{task.run_id}/")
+        found += violations(page)
+    assert found == []
+
+
+def test_nothing_that_an_agent_writes_is_executed(shared_world: World, visit: Visit) -> None:
+    world = shared_world
+    run = world.run(title=EVIL[:200], participant=EVIL[:254], metadata={"a": EVIL})
+    options = [{"id": EVIL, "label": EVIL, "description": EVIL}]
+    ask(world, run=run, title=EVIL[:200], description=EVIL, kind="multi_option", options=options)
+    ask(world, run=run, title=EVIL[:200], draft={EVIL: EVIL}, actions=[EVIL[:120]])
+    world.operation(parameters={"type": "object"}).ok(200)
+    task = refund(world, run=run, arguments={"amount": 900, EVIL: {EVIL: [EVIL]}}, reason=EVIL)
+    page = visit("ann", "review/approvals/")
+    for path in pages_of(task):
+        page.goto(f"/admin/{path}")
+        page.wait_for_timeout(100)
+        assert page.locator("#content img, #content svg, #content [x-data]").count() == 0, path
+        assert page.locator("#content a[href^='javascript']").count() == 0, path
+        assert page.locator("#content [hx-trigger=load]").count() == 0, path

@@ -1,0 +1,187 @@
+"""The life of a task in a real browser: by mouse, by keyboard, on a phone, raced for."""
+
+import time
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tasks_app.models import Decision, UserTask
+from tests.backoffice.conftest import Visit
+from tests.backoffice.test_approvals import ask, refund
+from tests.conftest import World
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+QUEUE = "review/approvals/"
+
+
+def card(page: Page, task: UserTask) -> Any:
+    return page.locator(f"#task-{task.pk}")
+
+
+def test_a_task_lives_by_mouse(shared_world: World, visit: Visit) -> None:
+    page = visit("ann", QUEUE)
+    expect(page.get_by_text("Nothing waits for you.")).to_be_visible()
+    task = refund(shared_world, reason="It never arrived.")
+    page.reload()
+    here = card(page, task)
+    expect(here.locator("[data-trusted]")).to_contain_text("/ok/refunds")
+    here.get_by_label("Comment").fill("Looks good to me!")
+    here.get_by_role("button", name="Approve").click()
+    expect(here.locator(".outcome")).to_contain_text("ann@example.com")
+    expect(here.get_by_role("button", name="Approve")).to_have_count(0)
+    here.locator(".card-title a").click()
+    expect(page.locator(".timeline")).to_contain_text("Looks good to me!")
+    expect(page.locator(".highlighted")).to_have_count(1)
+    decision = Decision.objects.get()
+    assert (decision.action, decision.channel) == ("approve", "backoffice")
+
+
+def test_a_task_lives_by_keyboard_alone(shared_world: World, visit: Visit) -> None:
+    first, second = refund(shared_world, 201), refund(shared_world, 202)
+    third = ask(shared_world, kind="number", title="How many?")
+    page = visit("ann", QUEUE)
+    for key in "jj":
+        page.keyboard.press(key)
+    expect(card(page, second)).to_be_focused()
+    page.keyboard.press("k")
+    page.keyboard.press("a")
+    expect(card(page, first)).to_contain_text("to confirm “Approve”")
+    page.keyboard.press("Escape")
+    expect(card(page, first)).not_to_contain_text("to confirm")
+    page.keyboard.press("a")
+    page.keyboard.press("a")
+    expect(card(page, first).locator(".outcome")).to_be_visible()
+    expect(card(page, second)).to_be_focused()
+    page.keyboard.press("m")
+    page.keyboard.type("No, a jar of jam")
+    page.keyboard.press("Escape")
+    page.keyboard.press("r")
+    page.keyboard.press("Enter")
+    expect(card(page, second).locator(".outcome")).to_contain_text("Reject")
+    expect(card(page, third)).to_be_focused()
+    page.keyboard.press("v")
+    page.keyboard.type("42")
+    page.keyboard.press("Escape")
+    page.keyboard.press("1")
+    page.keyboard.press("1")
+    expect(card(page, third).locator(".outcome")).to_contain_text("Submit")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("/")
+    expect(page.locator("[data-filter]")).to_be_focused()
+    found = [(task.action, task.value, task.comment) for task in UserTask.objects.order_by("pk")]
+    assert found == [
+        ("approve", None, None),
+        ("reject", None, "No, a jar of jam"),
+        ("submit", 42, None),
+    ]
+
+
+def test_a_task_lives_at_phone_width(shared_world: World, visit: Visit) -> None:
+    task = refund(shared_world, arguments={"charge": "c" * 200, "amount": 900})
+    page = visit("ann", QUEUE, phone=True)
+    wide = "() => document.documentElement.scrollWidth > window.innerWidth"
+    assert page.evaluate(wide) is False
+    card(page, task).get_by_role("button", name="Reject").tap()
+    expect(card(page, task).locator(".outcome")).to_contain_text("Reject")
+    page.goto(f"/admin/review/runs/{task.run_id}/")
+    assert page.evaluate(wide) is False
+
+
+def test_somebody_elses_decision_appears_within_two_seconds_and_keeps_the_text(
+    shared_world: World, visit: Visit
+) -> None:
+    task = refund(shared_world)
+    mine, theirs = visit("ann", QUEUE), visit("abe", QUEUE)
+    field = card(mine, task).get_by_label("Comment")
+    field.fill("I was about to say no, becau")
+    field.focus()
+    card(theirs, task).get_by_role("button", name="Approve").click()
+    expect(card(theirs, task).locator(".outcome")).to_be_visible()
+    started = time.monotonic()
+    expect(card(mine, task).locator(".outcome")).to_contain_text("abe", timeout=2000)
+    assert time.monotonic() - started < 2
+    expect(card(mine, task).get_by_role("button")).to_have_count(0)
+    expect(card(mine, task).locator(".kept textarea")).to_have_value("I was about to say no, becau")
+    assert mine.evaluate("document.activeElement.id") == f"task-{task.pk}"
+    assert Decision.objects.count() == 1
+
+
+def test_of_two_browsers_that_press_at_once_one_wins(shared_world: World, visit: Visit) -> None:
+    task = refund(shared_world)
+    mine, theirs = visit("ann", QUEUE), visit("abe", QUEUE)
+    # Without the polling, so that the race is not settled before it begins.
+    mine.route("**/review/states/**", lambda route: route.abort())
+    card(mine, task).get_by_label("Comment").fill("Not this one")
+    card(theirs, task).get_by_role("button", name="Approve").click()
+    expect(card(theirs, task).locator(".outcome")).to_be_visible()
+    card(mine, task).get_by_role("button", name="Reject").click()
+    expect(card(mine, task).locator("[role=alert]")).to_contain_text("Already 'approve' by abe")
+    expect(card(mine, task).locator(".kept textarea")).to_have_value("Not this one")
+    expect(card(mine, task).get_by_role("button")).to_have_count(0)
+    assert Decision.objects.get().action == "approve"
+
+
+def test_a_change_under_somebodys_eyes_is_never_swapped_below_a_finger(
+    shared_world: World, visit: Visit
+) -> None:
+    task = refund(shared_world)
+    page = visit("ann", QUEUE)
+    card(page, task).get_by_label("Comment").fill("As shown")
+    shared_world.operation(path="/ok/other").ok(200)
+    expect(card(page, task).locator(".held")).to_be_visible()
+    expect(card(page, task).get_by_role("button", name="Approve")).to_be_disabled()
+    expect(card(page, task).locator("[data-trusted]")).not_to_contain_text("/ok/other")
+    card(page, task).get_by_role("button", name="Look at it as it is now").click()
+    expect(card(page, task).locator("[data-trusted]")).to_contain_text("/ok/other")
+    expect(card(page, task).get_by_label("Comment")).to_have_value("As shown")
+    card(page, task).get_by_role("button", name="Approve").click()
+    expect(card(page, task).locator(".outcome")).to_be_visible()
+
+
+def test_a_double_click_sends_one_request(shared_world: World, visit: Visit) -> None:
+    task = refund(shared_world)
+    page = visit("ann", QUEUE)
+    sent: list[str] = []
+    page.on(
+        "request", lambda request: sent.append(request.url) if "decide" in request.url else None
+    )
+    card(page, task).get_by_role("button", name="Approve").dblclick()
+    expect(card(page, task).locator(".outcome")).to_be_visible()
+    assert len(sent) == 1
+
+
+def test_what_is_folded_is_opened_before_it_can_be_approved(
+    shared_world: World, visit: Visit
+) -> None:
+    text = "a" * 3000 + " the real victim"
+    task = refund(shared_world, arguments={"charge": text, "amount": 900})
+    page = visit("ann", QUEUE)
+    card(page, task).get_by_role("button", name="Approve").click()
+    expect(card(page, task).locator(".field-error")).to_contain_text("were folded")
+    expect(card(page, task).locator("details[data-fold]").first).to_have_attribute("open", "")
+    assert not Decision.objects.exists()
+    card(page, task).get_by_role("button", name="Approve").click()
+    expect(card(page, task).locator(".outcome")).to_be_visible()
+
+
+def test_shortcuts_rest_inside_of_fields_and_where_they_are_switched_off(
+    shared_world: World, visit: Visit
+) -> None:
+    task = refund(shared_world)
+    page = visit("ann", QUEUE)
+    field = card(page, task).get_by_label("Comment")
+    field.focus()
+    page.keyboard.type("aarrjj?")
+    expect(field).to_have_value("aarrjj?")
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    page.get_by_label("Use these keys in this browser").uncheck()
+    page.keyboard.press("Escape")
+    card(page, task).focus()
+    page.keyboard.press("a")
+    page.keyboard.press("a")
+    page.wait_for_timeout(300)
+    assert not Decision.objects.exists()
