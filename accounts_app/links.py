@@ -6,6 +6,7 @@ PATHS = {
     "task": "/admin/review/tasks/{}/",
     "tool_call": "/admin/review/calls/{}/",
     "run": "/admin/review/runs/{}/",
+    "incident": "/admin/guard/incidents/{}/",
     "session": "/admin/review/sessions/{}/",
 }
 

@@ -7,7 +7,7 @@ from accounts_app.api import agents
 from config.problems import api_not_found
 from guard_app.api import rules
 from integrations_app.api import catalogue, sessions, webhooks
-from tasks_app.api import calls, deciding, runs, tasks, working
+from tasks_app.api import calls, deciding, incidents, runs, tasks, working
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("agents", agents.AgentListView.as_view()),
@@ -57,6 +57,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("webhooks/deliveries/<str:pk>/redeliver", webhooks.RedeliverView.as_view()),
     path("guard/rules", rules.RulesView.as_view()),
     path("guard/rules/<slug:slug>", rules.RuleView.as_view()),
+    path("guard/incidents", incidents.IncidentsView.as_view()),
+    path("guard/incidents/<str:pk>", incidents.IncidentView.as_view()),
+    path("guard/incidents/<str:pk>/<slug:act>", incidents.IncidentTriageView.as_view()),
     path("guard/detections", rules.DetectionsView.as_view()),
     path("schema/", SpectacularJSONAPIView.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from integrations_app.services import execution
-from tasks_app.services import sweeping
+from tasks_app.services import anomalies, sweeping
 
 
 @shared_task(name="tasks_app.execute_call", bind=True, ignore_result=True)
@@ -21,6 +21,12 @@ def execute_call(self: Task[Any, Any], call_id: str) -> None:
         again = Timer(done.retry_in, import_string(settings.ASSENT_DOORBELL), (self.name, call_id))
         again.daemon = True
         again.start()
+
+
+@shared_task(name="tasks_app.screen_later", ignore_result=True)
+def screen_later(call_id: str) -> None:
+    """Let the slow rules look at a call after the fact."""
+    anomalies.screen_later(UUID(call_id))
 
 
 @shared_task(name="tasks_app.sweep", ignore_result=True)

@@ -21,6 +21,8 @@ class AgentBody(StrictSerializer):
 
 class AgentShown(AgentBody):
     slug = Text()
+    frozen = Flag()
+    approval_required_until = Text(allow_null=True)
     created_at = Text()
 
 
@@ -32,6 +34,8 @@ def show_agent(agent: Agent) -> dict[str, Any]:
         "tasks_enabled": agent.tasks_enabled,
         "description": agent.description,
         "enabled": agent.enabled,
+        "frozen": agent.is_frozen,
+        "approval_required_until": utc_text(agent.approval_required_until),
         "created_at": utc_text(agent.created_at),
     }
 

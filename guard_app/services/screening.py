@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -44,6 +45,11 @@ class Verdict:
     incidents: tuple[Incident, ...] = ()
     why: tuple[dict[str, object], ...] = ()
 
+    def as_review(self) -> dict[str, Any]:
+        """What a review shows and belongs to, as JSON that a task can keep for later."""
+        incident = str(self.incidents[0].pk) if self.incidents else None
+        return {"why": list(self.why), "incident": incident}
+
 
 @dataclass(frozen=True, slots=True)
 class RuleHit:
@@ -76,6 +82,12 @@ def screen(unit: Unit, call: ToolCall, *, again: bool = False) -> Verdict:
     watched = watched_pointers(enabled)
     Measure.objects.bulk_create(measures_of(call, screened.arguments, watched))
     return _record(unit, call, hits)
+
+
+def may_end_sessions(workspace_id: UUID) -> bool:
+    """Whether a rule may end a session: its lock comes before that of the run."""
+    rules = GuardRule.objects.in_workspace(workspace_id).filter(enabled=True, shadow=False)
+    return rules.filter(effect=GuardEffect.TERMINATE_SESSION).exists()
 
 
 def screen_late(unit: Unit, call: ToolCall) -> Verdict:

@@ -1,4 +1,4 @@
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from django.db import models
 from django.db.models import Q
@@ -7,11 +7,20 @@ from accounts_app.models import JSONTextField, WorkspaceModel
 from accounts_app.scoping import WorkspaceQuerySet
 from integrations_app.models.catalogue import Operation
 from integrations_app.models.sessions import Run
-from integrations_app.states import CALL_OPEN, CallStatus
+from integrations_app.states import CALL_OPEN, CallStatus, IntegrationKind
 
 
 class ToolCallQuerySet(WorkspaceQuerySet["ToolCall"]):
     agent_path = "run__agent"
+
+    def sendable(self) -> Self:
+        """Not on hold, of an agent that is not frozen, and for Assent itself to send."""
+        return self.filter(
+            held=False,
+            agent__enabled=True,
+            agent__frozen_at__isnull=True,
+            operation__integration__kind=IntegrationKind.HTTP,
+        )
 
 
 class ToolCall(WorkspaceModel):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from accounts_app.clock import db_now
 from integrations_app import conditions
 from integrations_app.conditions import Fact
 from integrations_app.models import Operation, Run
@@ -27,6 +28,10 @@ class Need:
 
 def approval_need(operation: Operation, run: Run, arguments: Mapping[str, Any]) -> Need:
     """Ask the operation's policy; a rule that fails to evaluate asks a person (promise 9)."""
+    until = run.agent.approval_required_until
+    if until is not None and until > db_now():
+        text = f"Every call of this agent needs approval until {until:%Y-%m-%d %H:%M} UTC."
+        return Need(required=True, why=[{"rule": text, "outcome": "always", "facts": []}])
     if not operation.asks_first:
         return Need(required=False, why=[])
     policy = read_policy(operation.approval)

@@ -34,6 +34,7 @@ from integrations_app.client import (
 )
 from integrations_app.credentials import Credential, open_credential
 from integrations_app.models import Attempt, Clearance, ToolCall
+from integrations_app.models.calls import ToolCallQuerySet
 from integrations_app.requests import FrozenRequest
 from integrations_app.services.approval import approval_need
 from integrations_app.services.freezing import full_arguments, still_holds, thaw
@@ -94,6 +95,7 @@ def execute(call_id: UUID) -> Executed:
     try:
         answer = _send(call, thaw(call), credential, begun)
     except LostClaim:
+        _put_back(call)
         return Executed("")
     except NotSent as failure:
         return _not_sent(actor, call, failure)
@@ -104,8 +106,10 @@ def execute(call_id: UUID) -> Executed:
 
 def _claim(call_id: UUID) -> ToolCall | None:
     with unit_of_work() as unit:
-        due = ToolCall.objects.filter(pk=call_id, held=False).filter(
-            Q(not_before__isnull=True) | Q(not_before__lte=DbNow())
+        due = (
+            ToolCall.objects.filter(pk=call_id)
+            .sendable()
+            .filter(Q(not_before__isnull=True) | Q(not_before__lte=DbNow()))
         )
         rows = ToolCall.objects.select_related(
             "operation__integration", "run__session", "run__agent", "agent"
@@ -136,8 +140,6 @@ def _verify(actor: Actor, call: ToolCall) -> bool:
     operation, run = call.operation, call.run
     if not (operation.enabled and operation.integration.enabled):
         return _drop(actor, call, "operation_disabled", "The operation was disabled.")
-    if not (run.agent.enabled and call.agent.enabled):
-        return _drop(actor, call, "agent_frozen", "The agent was frozen.")
     try:
         holds = still_holds(call, operation)
         need = approval_need(operation, run, full_arguments(call))
@@ -169,7 +171,21 @@ def _drop(actor: Actor, call: ToolCall, code: str, detail: str) -> bool:
     return False
 
 
-def _mine(call: ToolCall) -> Any:
+def _put_back(call: ToolCall) -> None:
+    """Nothing was sent, because the agent was frozen or the call put on hold: it stays queued."""
+    with unit_of_work():
+        lock_run(call.run_id)
+        if advance(
+            _mine(call),
+            CALL_MOVES,
+            CallStatus.QUEUED,
+            source=CallStatus.EXECUTING,
+            lease_until=None,
+        ):
+            _close_attempt(call, "put_back", "It may not be sent now.")
+
+
+def _mine(call: ToolCall) -> ToolCallQuerySet:
     return ToolCall.objects.filter(
         pk=call.pk, fence=call.fence, status=CallStatus.EXECUTING, sent_at__isnull=True
     )
@@ -182,8 +198,10 @@ def _send(
 
     def mark() -> None:
         fault("mark.before_commit")
-        marked = _mine(call).filter(
-            lease_until__gt=DbNow(), request_digest=call.request_digest, held=False
+        marked = (
+            _mine(call)
+            .sendable()
+            .filter(lease_until__gt=DbNow(), request_digest=call.request_digest)
         )
         if not marked.update(sent_at=DbNow(), attempts=F("attempts") + 1):
             raise LostClaim
@@ -353,7 +371,7 @@ def recover(call_id: UUID) -> str:
 def due_calls(limit: int) -> list[UUID]:
     """Queued calls whose time has come, oldest first."""
     due = Q(not_before__isnull=True) | Q(not_before__lte=db_now())
-    rows = ToolCall.objects.filter(due, status=CallStatus.QUEUED, held=False)
+    rows = ToolCall.objects.filter(due, status=CallStatus.QUEUED).sendable()
     return list(rows.order_by("queued_at", "pk").values_list("pk", flat=True)[:limit])
 
 

@@ -56,7 +56,7 @@ def check_agent(agent: Agent) -> None:
     Raises:
         Conflict: `agent_frozen`.
     """
-    if not agent.enabled:
+    if agent.is_frozen:
         text = f"The agent {agent.slug!r} is frozen; an admin must enable it first."
         raise Conflict(text, code="agent_frozen")
 

@@ -7,6 +7,7 @@ from django.db.models import Prefetch, QuerySet
 
 from accounts_app.api.views import utc_text
 from accounts_app.models import AuditEntry
+from guard_app.models import Detection
 from integrations_app.models import Run, ToolCall
 from integrations_app.services.freezing import full_arguments
 from integrations_app.states import CALL_OPEN, RUN_OPEN
@@ -53,9 +54,15 @@ def show_run(run: Any, link: Link) -> dict[str, Any]:
 
 def calls_to_show(rows: QuerySet[ToolCall]) -> QuerySet[ToolCall]:
     """Rows with everything that `show_call` reads."""
-    newest = UserTask.objects.order_by("-created_at", "-pk").only("pk", "tool_call_id")
+    newest = UserTask.objects.order_by("-created_at", "-pk").only("pk", "tool_call_id", "kind")
+    hits = Detection.objects.filter(incident__isnull=False).order_by("-decided", "pk")
     return rows.select_related("operation__integration").prefetch_related(
-        Prefetch("tasks", queryset=newest, to_attr="newest_tasks")
+        Prefetch("tasks", queryset=newest, to_attr="newest_tasks"),
+        Prefetch(
+            "detections",
+            queryset=hits.only("pk", "tool_call_id", "incident_id"),
+            to_attr="folded_hits",
+        ),
     )
 
 
@@ -76,8 +83,8 @@ def show_call(call: Any, link: Link, *, in_list: bool) -> dict[str, Any]:
         "arguments": call.arguments if masked else full_arguments(call),
         "arguments_digest": call.arguments_digest,
         "status": call.status,
-        "task": str(call.newest_tasks[0].pk) if call.newest_tasks else None,
-        "incident": None,
+        "task": _task_of(call.newest_tasks),
+        "incident": str(call.folded_hits[0].incident_id) if call.folded_hits else None,
         "result": call.result,
         "error": call.error,
         "attempts": call.attempts,
@@ -89,6 +96,12 @@ def show_call(call: Any, link: Link, *, in_list: bool) -> dict[str, Any]:
         "finished_at": utc_text(call.finished_at),
         "url": link("tool_call", call.pk),
     }
+
+
+def _task_of(newest: list[UserTask]) -> str | None:
+    """The newest task of a call; an alert, which holds nothing up, only where there is no other."""
+    asked = [task for task in newest if task.kind != Kind.ANOMALY_ALERT] or newest
+    return str(asked[0].pk) if asked else None
 
 
 def tasks_to_show(rows: QuerySet[UserTask]) -> QuerySet[UserTask]:
@@ -111,7 +124,7 @@ def show_task(task: UserTask, link: Link) -> dict[str, Any]:
         "session": str(task.session_id),
         "run": str(task.run_id),
         "tool_call": str(task.tool_call_id) if task.tool_call_id else None,
-        "incident": None,
+        "incident": str(task.incident_id) if task.incident_id else None,
         "participant": task.participant or None,
         "actions": task.actions,
         "options": task.options,

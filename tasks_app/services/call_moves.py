@@ -6,6 +6,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from accounts_app.errors import FieldError, Invalid
+from accounts_app.models import Agent
 from accounts_app.moves import advance
 from accounts_app.scoping import Actor
 from accounts_app.services.audit import register_verbs
@@ -60,7 +61,9 @@ def row_of(call: ToolCall) -> QuerySet[ToolCall]:
 def let_run(unit: Unit, actor: Actor, call: ToolCall) -> bool:
     """Queue an allowed call, or hand it to the agent; returns whether it moved."""
     target = ("tool_call", call.pk, call.operation.reference)
-    if call.operation.integration.kind == IntegrationKind.CLIENT:
+    client = call.operation.integration.kind == IntegrationKind.CLIENT
+    # Of a frozen agent even this waits in the queue, until the agent is thawed.
+    if client and not Agent.objects.get(pk=call.agent_id).is_frozen:
         # The agent runs it from here on, so that it may have happened: it counts as sent.
         moved = advance(
             row_of(call),
@@ -82,7 +85,8 @@ def let_run(unit: Unit, actor: Actor, call: ToolCall) -> bool:
             finished_at=None,
             error=None,
         )
-        unit.ring(EXECUTE, call.pk)
+        if not client:
+            unit.ring(EXECUTE, call.pk)
     if moved:
         unit.audit(actor, "call.queued", target, {"digest": call.request_digest})
         unit.wake(call.pk, call.run_id)

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from accounts_app.clock import DbNow
-from accounts_app.errors import Conflict, DomainError
+from accounts_app.errors import Conflict, DomainError, Forbidden
 from accounts_app.moves import advance
 from accounts_app.scoping import Actor
 from accounts_app.services.reviewers import granted_of, people
@@ -50,7 +50,7 @@ def open_approval(
     policy = read_policy(call.operation.approval)
     integration = call.operation.integration
     work = call.arguments if policy.allow_edit else None
-    task = _ask(
+    task = ask(
         unit,
         actor,
         call,
@@ -78,19 +78,20 @@ def open_approval(
     return task
 
 
-def open_review(unit: Unit, actor: Actor, call: ToolCall, explanations: Sequence[str]) -> UserTask:
+def open_review(
+    unit: Unit, actor: Actor, call: ToolCall, *, why: Sequence[Any], incident: str | None
+) -> UserTask:
     """Ask a guard analyst whether a call that the guard paused goes on.
 
     Args:
         unit: the transaction; it holds the run's lock.
         actor: whose act led here.
         call: it awaits review.
-        explanations: why the guard paused it.
+        why: the rules that paused it, as a card shows them.
+        incident: the id of the incident that it belongs to.
     """
     policy = read_policy(call.operation.approval)
-    rule = "The guard paused this call."
-    reasons = [{"rule": text, "outcome": "true", "facts": []} for text in explanations]
-    return _ask(
+    return ask(
         unit,
         actor,
         call,
@@ -98,7 +99,10 @@ def open_review(unit: Unit, actor: Actor, call: ToolCall, explanations: Sequence
         kind=Kind.ANOMALY_REVIEW,
         title=f"{call.operation.integration.name}: {call.operation.name}"[:200],
         actions=[action.as_json() for action in OWN_ACTIONS[Kind.ANOMALY_REVIEW]],
-        why=reasons or [{"rule": rule, "outcome": "true", "facts": []}],
+        why=list(why),
+        incident_id=incident,
+        # Analysts alone see it: whoever the agent talks to is not asked about the agent.
+        participant="",
         allow_self_review=policy.allow_self_review,
     )
 
@@ -110,7 +114,7 @@ def open_outcome_question(unit: Unit, actor: Actor, call: ToolCall) -> None:
         for action, style in zip(OutcomeAction, ("primary", "default", "danger"), strict=True)
     ]
     rule = "It was sent, and no whole answer came."
-    _ask(
+    ask(
         unit,
         actor,
         call,
@@ -121,7 +125,8 @@ def open_outcome_question(unit: Unit, actor: Actor, call: ToolCall) -> None:
     )
 
 
-def _ask(unit: Unit, actor: Actor, call: ToolCall, **columns: Any) -> UserTask:
+def ask(unit: Unit, actor: Actor, call: ToolCall, **columns: Any) -> UserTask:
+    """Make a task about a call; `columns` are those in which the kinds differ."""
     seconds = columns.get("timeout_seconds")
     session = call.run.session
     task = UserTask.objects.create(
@@ -133,10 +138,9 @@ def _ask(unit: Unit, actor: Actor, call: ToolCall, **columns: Any) -> UserTask:
         run=call.run,
         tool_call=call,
         description=call.reason,
-        participant=session.participant,
         digest=call.request_digest,
         due_at=None if seconds is None else unit.now + dt.timedelta(seconds=seconds),
-        **{"kind": Kind.APPROVAL, **columns},
+        **{"kind": Kind.APPROVAL, "participant": session.participant, **columns},
     )
     announce_new(unit, actor, task)
     unit.wake(call.pk)
@@ -156,7 +160,7 @@ def apply_decision(
         effect: `proceed` or `stop`, for a task about whether the call runs.
         detail: what the agent is told when it does not.
     """
-    if task.tool_call is None:
+    if task.tool_call is None or task.about == About.NOTHING:
         return
     call = task.tool_call
     if task.about == About.OUTCOME:
@@ -171,7 +175,7 @@ def apply_decision(
             let_run(unit, actor, call)
         else:
             advance(row_of(call), CALL_MOVES, CallStatus.AWAITING_REVIEW)
-            open_review(unit, actor, call, task.guard_said["explanations"])
+            open_review(unit, actor, call, **task.guard_said)
     else:
         stop(unit, actor, call, CallStatus.REJECTED, "rejected", detail)
 
@@ -229,7 +233,11 @@ def withdraw_task(actor: Actor, task: UserTask, reason: str) -> UserTask:
 
     Raises:
         Conflict: it had its end before, or it asks whether a call has happened.
+        Forbidden: it is the guard's alert.
     """
+    if task.kind == Kind.ANOMALY_ALERT:
+        text = "An alert of the guard is acknowledged in the back office only."
+        raise Forbidden(text, code="dashboard_only")
     if task.about == About.OUTCOME:
         text = "This task asks whether a call has happened; only a person can settle that."
         raise Conflict(text, code="already_executing")

@@ -10,12 +10,11 @@ from accounts_app.moves import advance
 from accounts_app.scoping import Actor
 from accounts_app.services.natural_keys import body_digest, find_or_make
 from accounts_app.services.unit import Unit, unit_of_work
-from guard_app.services.screening import Verdict, screen
-from guard_app.states import GuardEffect
+from guard_app.services.screening import Verdict, may_end_sessions, screen
 from integrations_app.models import Operation, Run, ToolCall
 from integrations_app.services.approval import approval_need
 from integrations_app.services.freezing import freeze
-from integrations_app.services.locks import lock_open_run, lock_run
+from integrations_app.services.locks import lock_open_run, lock_run, lock_session
 from integrations_app.services.sessions import (
     announce_finish,
     cancel_unsent,
@@ -28,7 +27,8 @@ from integrations_app.states import (
     IntegrationKind,
 )
 from tasks_app.models import UserTask
-from tasks_app.services.call_moves import check_arguments, let_run, row_of, stop
+from tasks_app.services.anomalies import hold_back
+from tasks_app.services.call_moves import check_arguments, let_run, row_of
 from tasks_app.services.call_tasks import open_approval
 from tasks_app.services.closing import cancel
 from tasks_app.states import ABOUT_A_CALL, CancelReason
@@ -64,6 +64,8 @@ def request_call(
     with unit_of_work() as unit:
 
         def make() -> ToolCall:
+            if may_end_sessions(actor.workspace_id):
+                lock_session(run.session_id)
             lock_open_run(run.pk)
             return _record(unit, actor, run, operation, arguments, key, digest, reason)
 
@@ -131,11 +133,9 @@ def _check_may_ask(agent: Agent) -> None:
 
 def _route(unit: Unit, actor: Actor, call: ToolCall, verdict: Verdict) -> None:
     """Decide what happens to a call that was screened."""
-    if verdict.effect not in (GuardEffect.ALLOW, GuardEffect.ALERT):
-        # Until pausing exists, whatever is stricter than an alert stops the call.
-        detail = " ".join(verdict.explanations)
-        stop(unit, actor, call, CallStatus.BLOCKED, "blocked", detail)
-    elif call.approval_required:
+    if hold_back(unit, actor, call, verdict):
+        return
+    if call.approval_required:
         advance(row_of(call), CALL_MOVES, CallStatus.AWAITING_APPROVAL)
         open_approval(unit, actor, call)
     else:

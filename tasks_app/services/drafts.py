@@ -17,7 +17,7 @@ from accounts_app.scoping import Actor
 from accounts_app.services.audit import register_verbs
 from accounts_app.services.unit import Unit
 from guard_app.services.screening import screen
-from guard_app.states import GuardEffect
+from guard_app.states import MILD, GuardEffect
 from integrations_app.models import ToolCall
 from integrations_app.pointers import unmask
 from integrations_app.services.approval import approval_need
@@ -73,7 +73,7 @@ def edit(unit: Unit, actor: Actor, task: UserTask, draft: Any) -> None:
     """
     check_draft(draft, "draft")
     is_call = task.tool_call is not None and task.about == About.CALL
-    columns = _edit_call(unit, task, task.tool_call, draft) if is_call else {"draft": draft}
+    columns = _edit_call(unit, task.tool_call, draft) if is_call else {"draft": draft}
     if columns is None or (not is_call and _same(task.draft, draft)):
         return
     columns["revision"] = task.revision + 1
@@ -94,7 +94,7 @@ def _same(present: Any, given: Any) -> bool:
     return json.dumps(present, sort_keys=True) == json.dumps(given, sort_keys=True)
 
 
-def _edit_call(unit: Unit, task: UserTask, call: Any, draft: Any) -> dict[str, Any] | None:
+def _edit_call(unit: Unit, call: Any, draft: Any) -> dict[str, Any] | None:
     """Bring the call to the edited arguments; None where they are the same."""
     if not isinstance(draft, dict):
         _refuse("Must be an object: the arguments of the call.")
@@ -121,13 +121,13 @@ def _edit_call(unit: Unit, task: UserTask, call: Any, draft: Any) -> dict[str, A
 
 def _screen_again(unit: Unit, call: ToolCall) -> dict[str, Any] | None:
     """What the guard says about edited arguments, where it pauses them."""
-    verdict = screen(unit, call)
-    if verdict.effect in (GuardEffect.ALLOW, GuardEffect.ALERT):
-        return None
+    verdict = screen(unit, call, again=True)
+    if verdict.effect in MILD:
+        return None  # A person is looking at it already: the incident counts the hit.
     if verdict.effect != GuardEffect.REVIEW:
         why = " ".join(verdict.explanations)
         _refuse(f"The guard blocks these arguments: {why}", "blocked")
-    return {"effect": verdict.effect.value, "explanations": list(verdict.explanations)}
+    return verdict.as_review()
 
 
 def keep_revision(unit: Unit, actor: Actor, task: UserTask) -> None:

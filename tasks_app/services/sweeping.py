@@ -15,6 +15,7 @@ from accounts_app.services.unit import unit_of_work
 from integrations_app.services.deliveries import bury_exhausted, deliver_all, due_webhooks
 from integrations_app.services.execution import due_calls, execute, lapsed_calls, recover
 from integrations_app.services.outbox import DELIVER
+from tasks_app.services.anomalies import late_screenings, screen_later
 from tasks_app.services.call_moves import EXECUTE
 from tasks_app.services.deadlines import due_reminders, due_tasks, expire, remind
 
@@ -45,6 +46,7 @@ def sweep(*, execute_here: bool) -> dict[str, int]:
     else:
         done["calls_rung"] = _ring_again(due_calls, EXECUTE)
         done["webhooks_rung"] = _ring_again(due_webhooks, DELIVER)
+    done["screened_late"] = _each(late_screenings, screen_later)
     done["replays_forgotten"] = forget_old()
     _prune_wakes()
     Heartbeat.objects.update_or_create(name=HEARTBEAT, defaults={"at": db_now()})

@@ -266,12 +266,18 @@ def test_a_claim_that_was_lost_before_the_mark_sends_nothing(
     assert world.agent.get(f"tool-calls/{call['id']}")["status"] == "cancelled"
 
 
-@pytest.mark.parametrize("what", ["agent", "operation", "integration"])
+def test_a_call_of_an_agent_that_was_switched_off_stays_queued(world: World) -> None:
+    call = ask(world)
+    Agent.objects.update(enabled=False)
+    assert execute(UUID(call["id"])).status == ""
+    assert world.agent.get(f"tool-calls/{call['id']}")["status"] == "queued"
+    assert world.receiver.hits == []
+
+
+@pytest.mark.parametrize("what", ["operation", "integration"])
 def test_what_was_switched_off_meanwhile_is_not_sent(world: World, what: str) -> None:
     call = ask(world)
-    if what == "agent":
-        Agent.objects.update(enabled=False)
-    elif what == "operation":
+    if what == "operation":
         from integrations_app.models import Operation
 
         Operation.objects.update(enabled=False)
