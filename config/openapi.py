@@ -1,86 +1,35 @@
-"""The OpenAPI document: what each endpoint takes and answers, with examples."""
+"""The OpenAPI document: what each endpoint says about itself, made precise by the contract."""
 
 from typing import Any
 
+import django_filters
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
 
-from accounts_app.api.fields import StrictSerializer, Text, Whole
+from accounts_app.api.fields import StrictSerializer, Text
 from accounts_app.api.views import ApiView
+from config.contract.document import finish
+from config.contract.words import COUNT, Schema, many, one_of
+from integrations_app.tools import FORMATS
+from tasks_app.api.task_filters import ORDERS
+from tasks_app.states import Kind
 
-EXAMPLES: dict[tuple[str, str], dict[str, Any]] = {
-    ("/api/v1/sessions", "POST"): {
-        "agent": "support",
-        "key": "ticket-4711",
-        "participant": "ann@example.com",
-    },
-    ("/api/v1/runs", "POST"): {"session": "01900000-0000-7000-8000-000000000001"},
-    ("/api/v1/tool-calls", "POST"): {
-        "run": "01900000-0000-7000-8000-000000000002",
-        "operation": "payments.refund",
-        "arguments": {"charge": "ch_4711", "amount": 900},
-        "key": "refund-4711",
-        "reason": "The parcel never arrived.",
-    },
-    ("/api/v1/tasks", "POST"): {
-        "agent": "support",
-        "kind": "multi_option",
-        "title": "Which warehouse ships this order?",
-        "options": [{"id": "ber", "label": "Berlin"}, {"id": "ham", "label": "Hamburg"}],
-        "timeout_seconds": 3600,
-    },
-    ("/api/v1/tasks/{id}/complete", "POST"): {
-        "action": "approve",
-        "comment": "The charge is theirs.",
-        "revision": 1,
-    },
-    ("/api/v1/tasks/{id}/approve", "POST"): {"comment": "The charge is theirs."},
-    ("/api/v1/tasks/{id}/reject", "POST"): {"comment": "Over the limit for this customer."},
-    ("/api/v1/agents/{slug}", "PUT"): {"name": "Support agent", "tasks_enabled": True},
-    ("/api/v1/integrations/{slug}", "PUT"): {
-        "name": "Payments",
-        "kind": "http",
-        "base_url": "https://payments.example.com",
-        "auth": {"type": "bearer", "token": "secret"},
-    },
-    ("/api/v1/integrations/{integration}/operations/{slug}", "PUT"): {
-        "name": "Refund a charge",
-        "method": "POST",
-        "path": "/refunds",
-        "effect": "once",
-        "parameters": {
-            "type": "object",
-            "required": ["charge", "amount"],
-            "properties": {"charge": {"type": "string"}, "amount": {"type": "number"}},
-        },
-        "requires_approval": True,
-        "approval": {"when": "args.amount > 100"},
-    },
+QUERY: dict[str, tuple[str, Schema]] = {
+    "wait": (
+        "Hold the request until the thing has its end, for so many seconds.",
+        {"type": "number", "minimum": 0, "maximum": 60},
+    ),
+    "format": ("The vendor whose shape is meant.", one_of(FORMATS)),
+    "ordering": ("-created_at where nothing is said.", one_of(ORDERS)),
+    "cursor": ("From the `next` or `previous` of an answer.", {"type": "string"}),
+    "limit": (
+        "How many rows a page has.",
+        {"type": "integer", "minimum": 1, "maximum": 100, "default": 20},
+    ),
+    "kind": ("Repeated, or a list with commas.", many(one_of(Kind.values), minItems=1)),
 }
-DESCRIPTIONS = {
-    "wait": "Hold the request until the thing has its end, for so many seconds (0 to 60).",
-    "format": "The vendor's shape: openai, anthropic or mcp.",
-    "ordering": "-created_at (default), created_at or due_at.",
-    "cursor": "From the `next` or `previous` of an answer.",
-    "limit": "1 to 100; default 20.",
-}
-
-
-class FieldErrorShown(StrictSerializer):
-    field = Text()
-    code = Text()
-    detail = Text()
-
-
-class Problem(StrictSerializer):
-    """A problem document (RFC 9457)."""
-
-    type = Text()
-    title = Text()
-    status = Whole()
-    detail = Text()
-    code = Text()
+REQUIRED = frozenset({"format"})
 
 
 class ContractSchema(AutoSchema):
@@ -102,37 +51,22 @@ class ContractSchema(AutoSchema):
         answers: dict[Any, Any] = {200: shown}
         if self.method in ("POST", "PUT") and self.endpoint.creates:
             answers[201] = shown
-        problem = OpenApiResponse(Problem, description="A problem document (RFC 9457)")
-        problems = [401, 403, 404, 422, 429] if self.method == "GET" else [*_PROBLEMS]
-        return {**answers, **{(code, "application/problem+json"): problem for code in problems}}
+        if self.method == "POST" and self.endpoint.accepts:
+            answers[202] = shown
+        return answers
 
     def get_override_parameters(self) -> list[Any]:
-        names = list(self.endpoint.query) if self.method == "GET" else []
-        if self.method == "GET" and self.endpoint.lists:
-            names += ["cursor", "limit"]
-        found = [
-            OpenApiParameter(
-                name,
-                type=float if name == "wait" else int if name == "limit" else str,
-                description=DESCRIPTIONS[name],
-            )
-            for name in names
-        ]
-        filters = getattr(self.endpoint, "filterset_class", None)
-        if self.method == "GET" and filters is not None:
-            found += [OpenApiParameter(name, type=str) for name in filters.base_filters]
-        if self.method == "POST":
-            text = "Do this once; the same key again answers what the first answered."
-            found.append(
-                OpenApiParameter("Idempotency-Key", str, location="header", description=text)
-            )
-        return found
-
-    def get_examples(self) -> list[OpenApiExample]:
-        value = EXAMPLES.get((self.path.replace("{pk}", "{id}"), self.method))
-        if value is None:
+        if self.method != "GET":
             return []
-        return [OpenApiExample("Example", value=value, request_only=True)]
+        names = list(self.endpoint.query)
+        if self.endpoint.lists:
+            names += ["cursor", "limit"]
+        found = [_parameter(name, *QUERY[name]) for name in names]
+        filters = getattr(self.endpoint, "filterset_class", None)
+        if filters is not None:
+            for name, each in filters.base_filters.items():
+                found.append(_parameter(name, *QUERY.get(name, ("", _filter_schema(each)))))
+        return found
 
     def get_operation_id(self) -> str:
         words = [part.strip("{}") for part in self.path.split("/")[3:] if part]
@@ -145,7 +79,20 @@ class ContractSchema(AutoSchema):
         return False
 
 
-_PROBLEMS = (400, 401, 403, 404, 409, 413, 415, 422, 428, 429)
+def _parameter(name: str, text: str, schema: Schema) -> OpenApiParameter:
+    return OpenApiParameter(name, schema, description=text, required=name in REQUIRED)
+
+
+def _filter_schema(each: Any) -> Schema:
+    if isinstance(each, django_filters.ChoiceFilter):
+        return one_of(name for name, _ in each.extra["choices"])
+    if isinstance(each, django_filters.UUIDFilter):
+        return {"type": "string", "format": "uuid"}
+    if isinstance(each, django_filters.IsoDateTimeFilter):
+        return {"type": "string", "format": "date-time"}
+    if isinstance(each, django_filters.NumberFilter):
+        return dict(COUNT)
+    return {"type": "string"}
 
 
 def _page_of(shown: Any) -> Any:
@@ -159,19 +106,6 @@ def _page_of(shown: Any) -> Any:
     return type(name, (StrictSerializer,), members)
 
 
-def add_service(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """Add the addresses outside of `/api/v1/`, which need no key."""
-    for path, text in (
-        ("/healthz", "Whether the process lives"),
-        ("/readyz", "Whether database, broker and scheduler are ready"),
-    ):
-        result["paths"][path] = {
-            "get": {
-                "operationId": path.strip("/"),
-                "summary": text,
-                "tags": ["service"],
-                "security": [],
-                "responses": {"200": {"description": "It is"}, "503": {"description": "It is not"}},
-            }
-        }
-    return result
+def complete(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """drf-spectacular's hook for what comes last."""
+    return finish(result)

@@ -222,7 +222,7 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PERMISSIONS": [],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "POSTPROCESSING_HOOKS": ["config.openapi.add_service"],
+    "POSTPROCESSING_HOOKS": ["config.openapi.complete"],
 }
 
 UNFOLD = {

@@ -5,9 +5,11 @@ from typing import Any
 
 from django.test import Client
 
+from tests import contract_check
+
 
 class Api:
-    """Speaks to the API with one key.
+    """Speaks to the API with one key, and checks every answer against the OpenAPI document.
 
     Args:
         token: the key; empty sends none.
@@ -18,16 +20,21 @@ class Api:
         self.headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> "Answer":
-        data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body)
+        data = (
+            b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+        )
+        url = path if path.startswith("/") else f"/api/v1/{path}"
         sent = {**self.headers, **{name.replace("_", "-"): v for name, v in headers.items()}}
         response = self.client.generic(
             method,
-            path if path.startswith("/") else f"/api/v1/{path}",
+            url,
             data,
             content_type=sent.pop("Content-Type", "application/json"),
             headers=sent,
         )
-        return Answer(response)
+        answer = Answer(response)
+        contract_check.check(method, url, data, answer)
+        return answer
 
     def get(self, path: str, **headers: str) -> "Answer":
         return self.ask("GET", path, **headers)

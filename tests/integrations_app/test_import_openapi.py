@@ -174,9 +174,9 @@ def test_a_document_that_a_package_ships(world: World) -> None:
 def test_our_own_document(world: World) -> None:
     own = Api().get("schema/").ok().json
     done = world.admin.post(PATH, {"document": own}).ok()
-    assert "shop.post_tool_calls" in done["created"]
-    (name,) = {"get_tasks_pk", "get_tasks_id"} & {row.partition(".")[2] for row in done["created"]}
-    assert request(name, **{name[10:]: "abc"})[1].endswith("/api/v1/tasks/abc")
+    assert "shop.request_call" in done["created"]
+    identity = "01900000-0000-7000-8000-000000000000"
+    assert request("get_task", id=identity)[1].endswith(f"/api/v1/tasks/{identity}")
 
 
 def test_importing_again_changes_what_changed_and_keeps_what_an_admin_decided(

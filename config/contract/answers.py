@@ -1,0 +1,410 @@
+"""What answers look like."""
+
+from accounts_app.states import ActorType, Channel
+from config.contract.words import (
+    COUNT,
+    DIGEST,
+    FLAG,
+    ID,
+    JSON,
+    MOMENT,
+    NUMBER,
+    OBJECT,
+    SLUG,
+    TEXT,
+    URL,
+    Schema,
+    many,
+    null,
+    one_of,
+    ref,
+    shape,
+)
+from guard_app.states import Detector, GuardEffect
+from integrations_app.actions import STYLES
+from integrations_app.states import (
+    PING,
+    AuthType,
+    CallStatus,
+    DeliveryStatus,
+    Effect,
+    EventType,
+    IntegrationKind,
+    Method,
+    RunStatus,
+    SessionStatus,
+)
+from tasks_app.states import CancelReason, CommentType, Kind, TaskStatus
+
+ACTOR = shape({"type": one_of(ActorType.values), "id": TEXT, "name": TEXT})
+DECIDER = shape({**ACTOR["properties"], "on_behalf_of": null(TEXT)})
+ACTION = shape(
+    {
+        "name": {**TEXT, "minLength": 1, "maxLength": 120},
+        "label": TEXT,
+        "comment_required": FLAG,
+        "style": one_of(STYLES),
+    },
+    {"effect": {**one_of(("proceed", "stop")), "description": "For calls: whether it runs."}},
+)
+OPTION = shape({"id": TEXT, "label": TEXT}, {"description": null(TEXT)})
+REVIEWERS = shape({}, {"users": many(TEXT), "groups": many(TEXT)})
+ESCALATION = shape({"reviewers": REVIEWERS, "timeout_seconds": NUMBER})
+ON_TIMEOUT: Schema = {
+    "description": "What happens where nobody decides in time.",
+    "anyOf": [
+        {"const": "return"},
+        shape({"action": TEXT}, additionalProperties=False),
+        shape({"escalate": ESCALATION}, additionalProperties=False),
+    ],
+}
+APPROVAL = shape(
+    {
+        "actions": many(ref("Action")),
+        "timeout_seconds": null(NUMBER),
+        "on_timeout": ON_TIMEOUT,
+        "quorum": null({"type": "integer", "minimum": 1}),
+        "reviewers": null(REVIEWERS),
+        "allow_edit": FLAG,
+        "allow_self_review": FLAG,
+        "when": {**null(TEXT), "description": "A CEL expression."},
+    }
+)
+INPUT: Schema = shape(
+    {},
+    {
+        "minimum": null(NUMBER),
+        "maximum": null(NUMBER),
+        "integer": null(FLAG),
+        "min_length": null(COUNT),
+        "max_length": null(COUNT),
+        "pattern": null(TEXT),
+    },
+)
+OUTCOME = shape(
+    {
+        "action": null(TEXT),
+        "value": JSON,
+        "comment": null(TEXT),
+        "completed": FLAG,
+        "timed_out": FLAG,
+        "cancelled_reason": null(one_of(CancelReason.values)),
+        "decided_by": null(ref("Decider")),
+        "decided_at": MOMENT,
+        "channel": one_of(Channel.values),
+        "summary": TEXT,
+    }
+)
+VOTE = shape(
+    {
+        "by": ref("Decider"),
+        "action": TEXT,
+        "comment": null(TEXT),
+        "revision": COUNT,
+        "at": MOMENT,
+    },
+    {"value": JSON},
+)
+TASK = shape(
+    {
+        "id": ID,
+        "key": null(TEXT),
+        "kind": one_of(Kind.values),
+        "status": one_of(TaskStatus.values),
+        "title": TEXT,
+        "description": TEXT,
+        "agent": SLUG,
+        "session": ID,
+        "run": ID,
+        "tool_call": null(ID),
+        "incident": null(ID),
+        "participant": null(TEXT),
+        "actions": many(ref("Action")),
+        "options": many(ref("Option")),
+        "input": null(INPUT),
+        "initial_work": JSON,
+        "draft": JSON,
+        "revision": COUNT,
+        "metadata": OBJECT,
+        "due_at": null(MOMENT),
+        "on_timeout": ON_TIMEOUT,
+        "survive_parent_close": FLAG,
+        "quorum": null({"type": "integer", "minimum": 1}),
+        "votes": many(ref("Vote")),
+        "reviewers": null(REVIEWERS),
+        "claimed_by": null(TEXT),
+        "claim_expires_at": null(MOMENT),
+        "api_completable": FLAG,
+        "stale": null(shape({"changed": many(TEXT)})),
+        "outcome": null(ref("Outcome")),
+        "created_at": MOMENT,
+        "updated_at": MOMENT,
+        "completed_at": null(MOMENT),
+        "url": URL,
+    }
+)
+RESULT = shape(
+    {
+        "task": ID,
+        "key": null(TEXT),
+        "status": one_of(TaskStatus.values),
+        "completed": {**FLAG, "description": "Only when a person or integrator acted."},
+        "timed_out": FLAG,
+        "performed_action": null(TEXT),
+        "value": JSON,
+        "comment": null(TEXT),
+        "initial_work": JSON,
+        "final_work": JSON,
+        "metadata": OBJECT,
+        "completed_at": null(MOMENT),
+        "completed_by": null(ref("Decider")),
+    }
+)
+CALL_SHOWN = [status for status in CallStatus.values if status != CallStatus.RECEIVED]
+CALL = shape(
+    {
+        "id": ID,
+        "run": ID,
+        "operation": {"type": "string", "description": "integration.operation"},
+        "operation_version": COUNT,
+        "arguments": OBJECT,
+        "arguments_digest": DIGEST,
+        "status": one_of(CALL_SHOWN),
+        "task": null(ID),
+        "incident": null(ID),
+        "result": null(
+            shape(
+                {},
+                {
+                    "status_code": null({"type": "integer"}),
+                    "headers": {"type": "object", "additionalProperties": TEXT},
+                    "body": JSON,
+                    "truncated": FLAG,
+                },
+            )
+        ),
+        "error": null(shape({"code": TEXT, "detail": TEXT})),
+        "attempts": COUNT,
+        "key": null(TEXT),
+        "reason": TEXT,
+        "created_at": MOMENT,
+        "decided_at": null(MOMENT),
+        "started_at": null(MOMENT),
+        "finished_at": null(MOMENT),
+        "url": URL,
+    }
+)
+SESSION = shape(
+    {
+        "id": ID,
+        "agent": SLUG,
+        "key": null(TEXT),
+        "participant": null(TEXT),
+        "title": TEXT,
+        "status": one_of(SessionStatus.values),
+        "metadata": OBJECT,
+        "created_at": MOMENT,
+        "ended_at": null(MOMENT),
+        "url": URL,
+    }
+)
+RUN = shape(
+    {
+        "id": ID,
+        "session": ID,
+        "agent": SLUG,
+        "parent_run": null(ID),
+        "key": null(TEXT),
+        "title": TEXT,
+        "status": one_of(RunStatus.values),
+        "metadata": OBJECT,
+        "waiting_on": shape({"tasks": many(ID), "tool_calls": many(ID)}),
+        "output": JSON,
+        "error": JSON,
+        "created_at": MOMENT,
+        "ended_at": null(MOMENT),
+        "url": URL,
+    }
+)
+AGENT = shape(
+    {
+        "slug": SLUG,
+        "name": TEXT,
+        "tasks_enabled": FLAG,
+        "description": TEXT,
+        "enabled": FLAG,
+        "created_at": MOMENT,
+    }
+)
+INTEGRATION = shape(
+    {
+        "slug": SLUG,
+        "name": TEXT,
+        "kind": one_of(IntegrationKind.values),
+        "base_url": null(TEXT),
+        "auth": shape(
+            {"type": one_of(AuthType.values)}, {"username": TEXT, "name": TEXT, "set": FLAG}
+        ),
+        "default_headers": {"type": "object", "additionalProperties": TEXT},
+        "requires_approval": FLAG,
+        "allow_private_network": FLAG,
+        "enabled": FLAG,
+        "created_at": MOMENT,
+    }
+)
+OPERATION = shape(
+    {
+        "slug": SLUG,
+        "integration": SLUG,
+        "operation": {"type": "string", "description": "integration.operation"},
+        "name": TEXT,
+        "description": TEXT,
+        "method": null(one_of(Method.values)),
+        "path": null(TEXT),
+        "parameters": {**OBJECT, "description": "A JSON Schema, draft 2020-12."},
+        "effect": one_of(Effect.values),
+        "requires_approval": {**FLAG, "description": "Whether calls ask a person first."},
+        "approval": ref("Approval"),
+        "sensitive": many(TEXT),
+        "timeout_seconds": NUMBER,
+        "enabled": FLAG,
+        "version": COUNT,
+        "created_at": MOMENT,
+    }
+)
+COMMENT = shape(
+    {
+        "id": ID,
+        "task": ID,
+        "type": one_of(CommentType.values),
+        "text": TEXT,
+        "by": ref("Actor"),
+        "channel": one_of(Channel.values),
+        "revision": COUNT,
+        "at": MOMENT,
+    }
+)
+EVENT = shape({"id": ID, "type": TEXT, "at": MOMENT, "actor": ref("Actor"), "data": OBJECT})
+BULK = shape(
+    {"results": many(shape({"task": JSON, "status": {"type": "integer"}, "code": null(TEXT)}))}
+)
+TOOLS = shape(
+    {
+        "tools": many({**OBJECT, "description": "In the vendor's shape."}),
+        "operations": {
+            "type": "object",
+            "additionalProperties": TEXT,
+            "description": "Which operation each tool's name stands for.",
+        },
+    }
+)
+IMPORTED = shape(
+    {
+        "created": many(TEXT),
+        "updated": many(TEXT),
+        "skipped": many(shape({"operation": TEXT, "reason": TEXT})),
+    }
+)
+WEBHOOK = shape(
+    {
+        "slug": SLUG,
+        "url": URL,
+        "events": many(one_of(EventType.values)),
+        "allow_private_network": FLAG,
+        "enabled": FLAG,
+        "disabled_reason": null(TEXT),
+        "former_secret_until": null(MOMENT),
+        "created_at": MOMENT,
+    },
+    {"secret": {"type": "string", "pattern": "^whsec_", "description": "Only where it is new."}},
+)
+DELIVERY = shape(
+    {
+        "id": {**ID, "description": "The `webhook-id` of every attempt."},
+        "type": one_of([*EventType.values, PING]),
+        "subject": ID,
+        "status": one_of(DeliveryStatus.values),
+        "attempts": COUNT,
+        "last_status_code": null(COUNT),
+        "last_error": null(TEXT),
+        "next_attempt_at": null(MOMENT),
+        "delivered_at": null(MOMENT),
+        "created_at": MOMENT,
+    }
+)
+RULE = shape(
+    {
+        "slug": SLUG,
+        "name": TEXT,
+        "detector": one_of(Detector.values),
+        "parameters": OBJECT,
+        "applies_to": shape({}, {"agents": many(SLUG), "operations": many(TEXT)}),
+        "effect": one_of(GuardEffect.values),
+        "enabled": FLAG,
+        "shadow": {**FLAG, "description": "Hits are recorded and hold nothing up."},
+        "asynchronous": FLAG,
+        "version": COUNT,
+        "created_at": MOMENT,
+    }
+)
+DETECTION = shape(
+    {
+        "id": ID,
+        "rule": SLUG,
+        "effect": one_of(GuardEffect.values),
+        "shadow": FLAG,
+        "decided": {**FLAG, "description": "Whether this hit is what held the call up."},
+        "failed": {**FLAG, "description": "The rule could not be evaluated."},
+        "tool_call": ID,
+        "agent": SLUG,
+        "operation": {"type": "string", "description": "integration.operation"},
+        "incident": null(ID),
+        "explanation": TEXT,
+        "at": MOMENT,
+    }
+)
+PROBLEM = shape(
+    {
+        "type": {"type": "string", "format": "uri"},
+        "title": TEXT,
+        "status": {"type": "integer", "minimum": 400, "maximum": 599},
+        "detail": TEXT,
+        "code": TEXT,
+    },
+    {
+        "errors": many(shape({"field": TEXT, "code": TEXT, "detail": TEXT})),
+        "task": {"anyOf": [ref("Task"), {"type": "null"}], "description": "As it is now."},
+        "existing": ID,
+        "tasks": many(ID),
+        "revision": COUNT,
+        "draft": JSON,
+    },
+    description="A problem document (RFC 9457); `code` is stable, `detail` is for people.",
+)
+SHAPES: dict[str, Schema] = {
+    "Action": ACTION,
+    "Actor": ACTOR,
+    "Agent": AGENT,
+    "Approval": APPROVAL,
+    "Bulk": BULK,
+    "Call": CALL,
+    "Comment": COMMENT,
+    "Decider": DECIDER,
+    "Delivery": DELIVERY,
+    "Detection": DETECTION,
+    "Event": EVENT,
+    "Import": IMPORTED,
+    "Integration": INTEGRATION,
+    "Operation": OPERATION,
+    "Option": OPTION,
+    "Outcome": OUTCOME,
+    "Problem": PROBLEM,
+    "Result": RESULT,
+    "Rule": RULE,
+    "Run": RUN,
+    "Session": SESSION,
+    "Task": TASK,
+    "Tools": TOOLS,
+    "Vote": VOTE,
+    "Webhook": WEBHOOK,
+}

@@ -1,0 +1,143 @@
+"""What bodies look like, where a serializer's field cannot say it."""
+
+from config.contract.answers import INPUT, ON_TIMEOUT, REVIEWERS
+from config.contract.words import (
+    FLAG,
+    JSON,
+    NUMBER,
+    OBJECT,
+    TEXT,
+    Schema,
+    closed,
+    many,
+    null,
+    one_of,
+    shape,
+    text,
+)
+from integrations_app.actions import MAX_ACTIONS, MAX_NAME, STYLES
+from integrations_app.policies import MAX_TIMEOUT, MIN_TIMEOUT
+from integrations_app.states import Method
+from tasks_app.kinds import MAX_COMMENT
+from tasks_app.states import Kind
+
+NAME = {**text(MAX_NAME, blank=False), "pattern": r"\S"}
+SECONDS: Schema = {"type": "number", "minimum": MIN_TIMEOUT, "maximum": MAX_TIMEOUT}
+SECRET = text(10_000, blank=False)
+
+
+def _actions(more: dict[str, Schema]) -> Schema:
+    item = closed({"name": NAME}, {"label": NAME, "comment_required": FLAG, **more})
+    return many({"anyOf": [NAME, item]}, maxItems=MAX_ACTIONS)
+
+
+_STYLE = {"style": one_of(STYLES)}
+_EFFECT = {"effect": one_of(("proceed", "stop"))}
+APPROVAL = closed(
+    {},
+    {
+        "actions": null(_actions(_STYLE | _EFFECT)),
+        "timeout_seconds": null(SECONDS),
+        "on_timeout": null(ON_TIMEOUT),
+        "quorum": null({"type": "integer", "minimum": 1}),
+        "reviewers": null(REVIEWERS),
+        "allow_edit": null(FLAG),
+        "allow_self_review": null(FLAG),
+        "when": {**null(TEXT), "description": "A CEL expression."},
+    },
+)
+AUTH: Schema = {
+    "description": "Write-only; left out, the credential stays as it is.",
+    "oneOf": [
+        closed({"type": {"const": "none"}}),
+        closed({"type": {"const": "bearer"}, "token": SECRET}),
+        closed({"type": {"const": "basic"}, "username": SECRET, "password": SECRET}),
+        closed({"type": {"const": "header"}, "name": SECRET, "value": SECRET}),
+    ],
+}
+ANSWER: dict[str, Schema] = {
+    "value": {**JSON, "description": "The option's id, the text, or the number."},
+    "comment": null(text(MAX_COMMENT)),
+    "draft": {**JSON, "description": "Saved and decided on in one step."},
+    "revision": {
+        "type": ["integer", "null"],
+        "description": "What you looked at; required once it is above 1.",
+    },
+}
+MEMBERS: dict[str, dict[str, Schema]] = {
+    "TaskBody": {
+        "kind": one_of(Kind.values),
+        "title": {**text(200, blank=False), "pattern": r"\S"},
+        "on_conflict": one_of(("return", "fail", "replace")),
+        "actions": {
+            **null(_actions(_STYLE)),
+            "description": "For `approval` and `hitl`; missing or empty: approve, reject.",
+        },
+        "options": {
+            "anyOf": [
+                many(
+                    closed(
+                        {"id": text(120, blank=False), "label": TEXT}, {"description": null(TEXT)}
+                    )
+                ),
+                {"type": "null"},
+            ],
+            "description": "For `multi_option`; at least one.",
+        },
+        "input": null({**INPUT, "additionalProperties": False}),
+        "draft": JSON,
+        "timeout_seconds": null(SECONDS),
+        "on_timeout": null(ON_TIMEOUT),
+        "reviewers": null(REVIEWERS),
+        "quorum": null({"type": "integer", "minimum": 1}),
+        "remind_before_seconds": null(many(NUMBER)),
+    },
+    "DecideBody": ANSWER,
+    "ShortcutBody": ANSWER,
+    "IntegrationBody": {
+        "auth": {"anyOf": [AUTH, {"type": "null"}]},
+        "default_headers": null({"type": "object", "additionalProperties": TEXT}),
+    },
+    "OperationBody": {
+        "method": {"anyOf": [one_of(Method.values), {"enum": ["", None]}]},
+        "parameters": null({**OBJECT, "description": "A JSON Schema, draft 2020-12."}),
+        "approval": {"anyOf": [APPROVAL, {"type": "null"}]},
+        "sensitive": {**null(many(TEXT)), "description": "JSON pointers to sensitive arguments."},
+        "timeout_seconds": null({"type": "number", "exclusiveMinimum": 0, "maximum": 300}),
+    },
+    "BulkBody": {
+        "items": many(
+            shape(
+                {"task": JSON},
+                {
+                    "action": null(TEXT),
+                    "value": JSON,
+                    "comment": null(TEXT),
+                    "revision": {"type": ["integer", "null"]},
+                },
+                additionalProperties=True,
+                description="Read for itself: what is wrong with it is its own answer.",
+            ),
+            minItems=1,
+            maxItems=100,
+        )
+    },
+    "RuleBody": {
+        "parameters": {**null(OBJECT), "description": "The detector's own."},
+        "applies_to": null(
+            closed({}, {"agents": null(many(TEXT)), "operations": null(many(TEXT))})
+        ),
+    },
+    "ExtendBody": {"timeout_seconds": SECONDS},
+    "FailBody": {"error": {**JSON, "description": "What went wrong; not empty."}},
+}
+WHOLE: dict[str, Schema] = {
+    "MetadataBody": {
+        "type": "object",
+        "minProperties": 1,
+        "additionalProperties": True,
+        "description": "The caller's own members; merged at the top level, later wins.",
+    }
+}
+BODY_OF = {("PATCH", "/tasks/{id}/metadata"): "MetadataBody"}
+"""Bodies that no serializer's fields describe."""
