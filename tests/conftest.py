@@ -13,6 +13,7 @@ from accounts_app.scoping import Actor, system_actor
 from accounts_app.services.agents import put_agent
 from accounts_app.services.api_keys import create_api_key
 from accounts_app.services.members import create_member, create_workspace, member_actor
+from tests import sqlite_template
 from tests.api_client import Answer, Api
 from tests.harness.catalogue import OPERATIONS, TOKEN
 from tests.harness.receiver import Receiver
@@ -31,9 +32,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
+def django_db_keepdb(django_db_modify_db_settings: None) -> bool:
+    """Whether a migrated database stands there already, so that only what is new is migrated."""
+    return sqlite_template.put_in_place(connection.settings_dict)
+
+
+@pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: object) -> None:
     """Tests that flush tables need the audit trail's triggers lifted; one test sets them."""
     with django_db_blocker.unblock():
+        sqlite_template.keep(connection.settings_dict)
         audit_triggers.remove(connection)
 
 

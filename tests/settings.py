@@ -1,6 +1,8 @@
 """The product's settings, with throwaway secrets; DATABASE_URL chooses the database."""
 
+import atexit
 import os
+import shutil
 import tempfile
 
 os.environ.setdefault("SECRET_KEY", "only-for-tests-and-long-enough-to-be-accepted-as-one")
@@ -18,6 +20,15 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):  # noqa: F405
         "init_command": "PRAGMA journal_mode=WAL;PRAGMA synchronous=OFF;PRAGMA foreign_keys=ON;",
     }
     # Threads see one another only in a file.
+    _folder = tempfile.mkdtemp(prefix="assent-tests-")
+    _owner = os.getpid()
+
+    def _remove_folder() -> None:
+        # A process that was forked off must not take the database away.
+        if os.getpid() == _owner:
+            shutil.rmtree(_folder, ignore_errors=True)
+
+    atexit.register(_remove_folder)
     DATABASES["default"]["TEST"] = {  # noqa: F405
-        "NAME": os.path.join(tempfile.mkdtemp(prefix="assent-tests-"), "test.sqlite3")
+        "NAME": os.path.join(_folder, "test.sqlite3")
     }

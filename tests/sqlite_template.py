@@ -1,0 +1,51 @@
+"""A migrated embedded database, kept between runs: each test process copies it.
+
+Migrating takes longer than most test modules. The copy is good for the migrations and the locked
+packages that it was made with; any change of them makes a new one. The migrations themselves run
+on it whenever they changed, and on PostgreSQL in every run.
+"""
+
+import hashlib
+import os
+import shutil
+import sqlite3
+import tempfile
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+def path_of() -> Path:
+    """Where the database for the present migrations is kept."""
+    digest = hashlib.sha256((PROJECT / "requirements-dev.lock").read_bytes())
+    for file in sorted(PROJECT.glob("*_app/migrations/*.py")):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    folder = Path(tempfile.gettempdir()) / f"assent-test-templates-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder / f"{digest.hexdigest()[:32]}.sqlite3"
+
+
+def put_in_place(database: dict[str, Any]) -> bool:
+    """Copy the kept database to where the tests want theirs; False where there is none.
+
+    Args:
+        database: the settings of the database, with the name of its test database.
+    """
+    if not database["ENGINE"].endswith("sqlite3") or not path_of().exists():
+        return False
+    shutil.copyfile(path_of(), database["TEST"]["NAME"])
+    return True
+
+
+def keep(database: dict[str, Any]) -> None:
+    """Keep the migrated database, before any test has written into it."""
+    if not database["ENGINE"].endswith("sqlite3") or path_of().exists():
+        return
+    unfinished = path_of().with_suffix(f".{os.getpid()}")
+    source, target = sqlite3.connect(database["TEST"]["NAME"]), sqlite3.connect(unfinished)
+    with target:
+        source.backup(target)
+    source.close()
+    target.close()
+    unfinished.rename(path_of())
