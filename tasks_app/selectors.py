@@ -143,7 +143,8 @@ def with_everything(rows: QuerySet[UserTask]) -> QuerySet[UserTask]:
         "tool_call__operation__integration",
         "claimed_by",
         "assigned_to",
-    )
+        "delegated_by",
+    ).prefetch_related("reviewer_rows")
 
 
 def counts_by_group(rows: QuerySet[UserTask]) -> tuple[dict[str, int], bool]:

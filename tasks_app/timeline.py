@@ -8,6 +8,7 @@ from uuid import UUID
 from django.db.models import Q
 
 from accounts_app.scoping import Actor
+from guard_app.models import Detection
 from integrations_app.models import Run, ToolCall
 from tasks_app.models import Message, UserTask
 from tasks_app.states import TaskStatus
@@ -21,7 +22,7 @@ class Item:
 
     Args:
         at: when.
-        type: opened, message, call, call_end, task, decision, child or ended.
+        type: opened, message, call, call_end, task, decision, hit, child or ended.
         row: the object.
     """
 
@@ -54,6 +55,7 @@ def stretch_of(actor: Actor, run: Run, *, until: dt.datetime | None, now: dt.dat
         *_calls(run, before),
         *_tasks(actor, run, before),
         *_children(run, before),
+        *_hits(run, before),
     ]
     if run.created_at <= before:
         items.append(Item(run.created_at, "opened", run))
@@ -112,3 +114,10 @@ def _children(run: Run, before: dt.datetime) -> list[Item]:
     return [
         Item(row.created_at, "child", row) for row in rows.order_by("-created_at")[: LENGTH + 1]
     ]
+
+
+def _hits(run: Run, before: dt.datetime) -> list[Item]:
+    """What the guard's rules found; those that only watch are the guard's own affair."""
+    rows = Detection.objects.filter(tool_call__run=run, shadow=False, created_at__lte=before)
+    rows = rows.select_related("rule").order_by("-created_at")[: LENGTH + 1]
+    return [Item(row.created_at, "hit", row) for row in rows]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from accounts_app.errors import Forbidden
 from accounts_app.models import User
 from accounts_app.scoping import Actor
 from accounts_app.states import ActorType, Permission
@@ -15,7 +16,7 @@ from integrations_app.actions import Action, from_json
 from tasks_app.admin.request import RequestShown, request_of
 from tasks_app.admin.text import NOTHING, Shown, one_line, shown, visible
 from tasks_app.models import Comment, UserTask, Vote
-from tasks_app.policies import may_decide, sees_context
+from tasks_app.policies import check_may_edit, may_decide, sees_context
 from tasks_app.selectors import earlier_decisions, token_of
 from tasks_app.states import ANOMALIES, About, Kind, TaskStatus
 
@@ -48,6 +49,11 @@ class Trouble:
     text: str
     is_conflict: bool = False
     field: str = ""
+
+    @property
+    def is_in_form(self) -> bool:
+        """Whether the card shows it beside the field that it is about."""
+        return self.field in ("action", "value", "comment", "reason")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,7 @@ class Card:
     comments: Sequence[Comment]
     claim: str
     is_mine: bool
+    can_edit: bool
     due: str
     outcome: str
     outcome_style: str
@@ -200,6 +207,7 @@ def _card(
         votes=votes,
         comments=comments if seen else (),
         claim=_claim(actor, task, now),
+        can_edit=is_open and seen and _may_edit(actor, task),
         is_mine=task.claimed_by_id is not None and task.claimed_by_id == actor.user_id,
         due=due_style(task, now) if is_open else "",
         outcome=outcome,
@@ -261,6 +269,16 @@ def _claim(actor: Actor, task: UserTask, now: dt.datetime) -> str:
     if task.claimed_by is None or (task.claim_expires_at and task.claim_expires_at <= now):
         return ""
     return "you" if task.claimed_by_id == actor.user_id else task.claimed_by.get_username()
+
+
+def _may_edit(actor: Actor, task: UserTask) -> bool:
+    if task.tool_call is None and task.draft is None:
+        return False
+    try:
+        check_may_edit(actor, task)
+    except Forbidden:
+        return False
+    return True
 
 
 def due_style(task: UserTask, now: dt.datetime) -> str:

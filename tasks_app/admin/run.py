@@ -13,6 +13,7 @@ from accounts_app.backoffice.pages import Page, register
 from accounts_app.clock import db_now
 from accounts_app.errors import NotFound
 from accounts_app.states import Permission
+from guard_app.states import GuardEffect
 from integrations_app.models import Run, ToolCall
 from integrations_app.states import CallStatus, RunStatus
 from tasks_app.admin.cards import EVERYTHING_MASKED, cards_of, outcome_of
@@ -111,6 +112,9 @@ class RunPage(Page):
             label, style = outcome_of(row)
             said = row.comment if row.comment and sees_context(self.actor, row) else ""
             return Line(item, style, shown(said), label)
+        if item.type == "hit":
+            style = "" if row.effect == GuardEffect.ALLOW else "bad"
+            return Line(item, style, shown(row.explanation) if full else NOTHING)
         if item.type in ("child", "ended"):
             return Line(item, RUN_STYLES.get(RunStatus(row.status), ""))
         return Line(item)

@@ -23,6 +23,7 @@ from accounts_app.errors import (
 )
 from accounts_app.links import page_path
 from tasks_app.admin.cards import Card, Trouble, Typed, cards_of
+from tasks_app.admin.handing import acts_of
 from tasks_app.kinds import Answer
 from tasks_app.models import UserTask
 from tasks_app.selectors import history_of, with_everything, with_tokens
@@ -60,7 +61,22 @@ class TaskPage(Page):
             title=card.title,
             card=card,
             history=history_of(card.task) if card.sees_context else [],
+            acts=acts_of(self.actor, card.task) if card.is_open else None,
         )
+
+    def do(self, pk: UUID, act: Callable[[], object], typed: Typed) -> HttpResponse:
+        """Act, and show the card as it is then; whatever was typed stays."""
+        try:
+            act()
+        except NotFound:
+            raise
+        except DomainError as refusal:
+            status, trouble = trouble_of(refusal)
+            card = self.card(pk, typed=typed, trouble=trouble)
+            return self.show(card, status=status)
+        if self.request.headers.get("HX-Request"):
+            return self.show(self.card(pk))
+        return HttpResponseRedirect(_back(self.request))
 
 
 @register("review/tasks/<uuid:pk>/", "task")
@@ -92,23 +108,11 @@ class DecidePage(TaskPage):
         typed = Typed(form.get("action", ""), form.get("comment", ""), form.get("value", ""))
         return self.do(
             pk,
-            lambda: decide(self.actor, pk, _revision(form.get("revision", "")), self.read(typed)),
+            lambda: decide(
+                self.actor, pk, read_revision(form.get("revision", "")), self.read(typed)
+            ),
             typed,
         )
-
-    def do(self, pk: UUID, act: Callable[[], object], typed: Typed) -> HttpResponse:
-        """Act, and show the card as it is then; whatever was typed stays."""
-        try:
-            act()
-        except NotFound:
-            raise
-        except DomainError as refusal:
-            status, trouble = _trouble(refusal)
-            card = self.card(pk, typed=typed, trouble=trouble)
-            return self.show(card, status=status)
-        if self.request.headers.get("HX-Request"):
-            return self.show(self.card(pk))
-        return HttpResponseRedirect(_back(self.request))
 
     def read(self, typed: Typed) -> Callable[[], Decide]:
         """Read the answer only when asked, so that a loser learns who was faster."""
@@ -134,7 +138,7 @@ class RevealPage(TaskPage):
         return self.show(self.card(pk, reveal=frozenset({pk}), alone=True))
 
 
-def _revision(text: str) -> int:
+def read_revision(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else NO_REVISION
 
 
@@ -162,7 +166,7 @@ def _number(text: str) -> int | float:
     return number
 
 
-def _trouble(refusal: DomainError) -> tuple[int, Trouble]:
+def trouble_of(refusal: DomainError) -> tuple[int, Trouble]:
     """The HTTP status of a refusal, and how the card says it."""
     if isinstance(refusal, Conflict):
         return 409, Trouble(refusal.detail, is_conflict=True)

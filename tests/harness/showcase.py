@@ -7,6 +7,7 @@ so nothing in it could not happen.
 
 from typing import Any
 
+from accounts_app.models import ClockOffset
 from accounts_app.scoping import system_actor
 from accounts_app.services.agents import put_agent
 from tests.api_client import Api
@@ -34,7 +35,7 @@ EXPORT = {
     "path": "/v2/customers/{segment}/export",
     "effect": "read",
     "requires_approval": True,
-    "approval": {"when": "args.limit > 1000", "timeout_seconds": 240},
+    "approval": {"when": "args.limit > 1000", "timeout_seconds": 1740},
     "parameters": {
         "type": "object",
         "properties": {
@@ -103,6 +104,7 @@ SURNAMES = ("Okafor", "Lindqvist", "Nakamura", "García", "Al-Rashid", "Kowalczy
 def fill(cast: Cast, *, agents: int = 300, refunds: int = 55) -> None:
     """Write the busy day into the cast's workspace."""
     system = system_actor(cast.workspace.pk)
+    _clock(-6 * 86_400)
     for number in range(agents - 2):
         put_agent(
             system, slug=f"worker-{number:03}", name=f"Worker {number:03}", tasks_enabled=True
@@ -110,7 +112,14 @@ def fill(cast: Cast, *, agents: int = 300, refunds: int = 55) -> None:
     api = Api(cast.key("runs,read", name="showcase agents"))
     _catalogue(Api(cast.key("admin,read", name="showcase admin")))
     _decided(api, Api(cast.key("decide,read", name="Back office bridge")))
+    _clock(-1500)
     _waiting(api, refunds)
+    _clock(0)
+
+
+def _clock(seconds: float) -> None:
+    """Let what follows happen that long ago, by the clock that all of the product reads."""
+    ClockOffset.objects.update_or_create(pk=1, defaults={"seconds": seconds})
 
 
 def _catalogue(admin: Api) -> None:
@@ -140,8 +149,10 @@ def call(api: Api, run: str, operation: str, arguments: dict[str, Any], reason: 
 
 def _decided(api: Api, decider: Api) -> None:
     run = open_run(api, "Refunds of last week", participant="noor@example.com")
-    for number in range(12):
+    for number in range(40):
+        _clock(-6 * 86_400 + number * 12_000)
         task = call(api, run, "payments.refund", _refund(number), "Parcel lost.")
+        _clock(-6 * 86_400 + number * 12_000 + 60 * (3 + number % 11))
         action = "reject" if number % 5 == 4 else "approve"
         decider.post(f"tasks/{task}/{action}", {"comment": "Tracking checked."}).ok()
 
@@ -163,6 +174,7 @@ def _waiting(api: Api, refunds: int) -> None:
     call(api, run, "mail.send", hidden, "Please approve quickly,\u202e it is only a reminder.")
     _questions(api)
     for number in range(refunds):
+        _clock(-1200 + number * 20)
         name = SURNAMES[number % len(SURNAMES)]
         run = open_run(api, f"Chat with {name}", participant=f"{name.lower()}@example.com")
         arguments = {**_refund(number), "charge": f"ch_{90_000 + number}", "amount": 150 + number}
@@ -215,7 +227,7 @@ def _questions(api: Api) -> None:
                 "cancel",
                 {"name": "refund", "style": "danger"},
             ],
-            "timeout_seconds": 600,
+            "timeout_seconds": 7200,
         },
     ]
     for body in asked:

@@ -1,0 +1,100 @@
+"""What a person may do with a pending task beside deciding it; none of it decides anything."""
+
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+
+from accounts_app.backoffice.pages import register
+from accounts_app.errors import FieldError, Invalid
+from tasks_app.admin.cards import Typed
+from tasks_app.admin.handing import EXTENSIONS, acts_of
+from tasks_app.admin.task import TaskPage
+from tasks_app.services.extending import extend
+from tasks_app.services.remarks import ask, comment
+from tasks_app.services.routing import assign, delegate, give_back
+
+
+@register("review/tasks/<uuid:pk>/acts/", "task_acts")
+class ActsPage(TaskPage):
+    """The forms of these acts, asked for when somebody unfolds them."""
+
+    def get(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        card = self.card(pk)
+        return self.part(
+            "tasks_app/parts/acts.html", card=card, acts=acts_of(self.actor, card.task)
+        )
+
+
+class ActPage(TaskPage):
+    """One act: a form's POST that calls one service and shows the card again."""
+
+    def post(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        return self.do(pk, lambda: self.perform(pk), Typed())
+
+    def perform(self, pk: UUID) -> object:
+        """Call the service."""
+        raise NotImplementedError
+
+    def text(self, name: str) -> str:
+        return self.request.POST.get(name, "")
+
+
+@register("review/tasks/<uuid:pk>/comment/", "task_comment")
+class CommentPage(ActPage):
+    """Say something without deciding."""
+
+    def perform(self, pk: UUID) -> object:
+        return comment(self.actor, pk, lambda: _checked(self.text("text"), "text"))
+
+
+@register("review/tasks/<uuid:pk>/ask/", "task_ask")
+class AskPage(ActPage):
+    """Ask the agent back."""
+
+    def perform(self, pk: UUID) -> object:
+        return ask(self.actor, pk, lambda: _checked(self.text("text"), "question"))
+
+
+@register("review/tasks/<uuid:pk>/delegate/", "task_delegate")
+class DelegatePage(ActPage):
+    """Hand a task over to somebody who can give it back."""
+
+    def perform(self, pk: UUID) -> object:
+        return delegate(self.actor, pk, self.text("to"), self.text("note"))
+
+
+@register("review/tasks/<uuid:pk>/assign/", "task_assign")
+class AssignPage(ActPage):
+    """Say whose task it is."""
+
+    def perform(self, pk: UUID) -> object:
+        return assign(self.actor, pk, self.text("to"), self.text("note"))
+
+
+@register("review/tasks/<uuid:pk>/give-back/", "task_give_back")
+class GiveBackPage(ActPage):
+    """Give a delegated task back."""
+
+    def perform(self, pk: UUID) -> object:
+        return give_back(self.actor, pk, self.text("note"))
+
+
+@register("review/tasks/<uuid:pk>/extend/", "task_extend")
+class ExtendPage(ActPage):
+    """Move the deadline."""
+
+    def perform(self, pk: UUID) -> object:
+        return extend(self.actor, pk, self.seconds)
+
+    def seconds(self) -> int:
+        text = self.text("seconds")
+        if text not in {str(seconds) for seconds, _ in EXTENSIONS}:
+            detail = "Choose how much more time."
+            raise Invalid([FieldError("timeout_seconds", "invalid_value", detail)])
+        return int(text)
+
+
+def _checked(text: str, field: str) -> str:
+    if len(text) > 10_000:
+        raise Invalid([FieldError(field, "too_long", "At most 10000 characters.")])
+    return text
