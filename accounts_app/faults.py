@@ -1,12 +1,13 @@
 """Named points at which tests let a process die, fail or wait; nothing happens elsewhere.
 
 `ASSENT_FAULTS` holds `point=action` pairs, read only where the setting `ASSENT_TEST_FAULTS` is
-on. Actions: `kill9`, `sigquit`, `raise`, `sleep:SECONDS`, and `raise_after_commit`, by which the
-transaction is kept and its caller sees a failure all the same.
+on. Actions: `kill9`, `sigquit_in:SECONDS`, `raise`, `sleep:SECONDS`, and `raise_after_commit`, by
+which the transaction is kept and its caller sees a failure all the same.
 """
 
 import os
 import signal
+import threading
 import time
 
 from django.conf import settings
@@ -35,7 +36,6 @@ POINTS = (
     "sweep.mid_batch",
     "expire.after_cas",
     "recover.before_commit",
-    "webhook.before_send",
     "webhook.after_send",
 )
 """Every point on the way from a call that was asked for to the news of its end."""
@@ -62,8 +62,9 @@ def fault(point: str) -> None:
 def _act(point: str, action: str) -> None:
     if action == "kill9":
         os.kill(os.getpid(), signal.SIGKILL)
-    elif action == "sigquit":
-        os.kill(os.getpid(), signal.SIGQUIT)
+    elif action.startswith("sigquit_in:"):
+        seconds = float(action.partition(":")[2])
+        threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGQUIT)).start()
     elif action == "raise":
         raise InjectedFault(point)
     elif action == "raise_after_commit":

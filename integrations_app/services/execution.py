@@ -91,9 +91,13 @@ def execute(call_id: UUID) -> Executed:
         call.refresh_from_db()
         return Executed(call.status)
     fault("verify.after")
-    credential = open_credential(call.operation.integration)
     try:
-        answer = _send(call, thaw(call), credential, begun)
+        credential, request = open_credential(call.operation.integration), thaw(call)
+    except ValueError as error:
+        _drop(actor, call, "unreadable", str(error))
+        return Executed(CallStatus.CANCELLED)
+    try:
+        answer = _send(call, request, credential, begun)
     except LostClaim:
         _put_back(call)
         return Executed("")

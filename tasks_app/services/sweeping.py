@@ -7,6 +7,9 @@ conditional update, oldest first (promises 4 and 8).
 from collections.abc import Callable
 from uuid import UUID
 
+import structlog
+from django.db import connection
+
 from accounts_app.clock import db_now
 from accounts_app.faults import fault
 from accounts_app.models import Heartbeat, Wake
@@ -22,6 +25,8 @@ from tasks_app.services.deadlines import due_reminders, due_tasks, expire, remin
 BATCH = 500
 WAKES_KEPT = 10_000
 HEARTBEAT = "scheduler"
+
+log = structlog.get_logger(__name__)
 
 
 def sweep(*, execute_here: bool) -> dict[str, int]:
@@ -76,8 +81,21 @@ def _each(find: Callable[[int], list[UUID]], act: Callable[[UUID], int]) -> int:
             return moved
         for pk in found:
             seen.add(pk)
-            moved += act(pk)
+            moved += _guarded(act, pk)
             fault("sweep.mid_batch")
+
+
+def _guarded(act: Callable[[UUID], int], pk: UUID) -> int:
+    """Act on one row; what is wrong with it must not hold up the rows behind it."""
+    try:
+        return act(pk)
+    except Exception:
+        # Whatever it is, the row's transaction is undone and the next sweep tries again; not
+        # caught, one spoilt row would stop every deadline of every workspace.
+        log.exception("sweep_row_failed", row=str(pk))
+        if not connection.is_usable():
+            raise
+        return 0
 
 
 def _ring_again(find: Callable[[int], list[UUID]], job: str) -> int:

@@ -42,6 +42,10 @@ class _Handler(BaseHTTPRequestHandler):
             return
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(length)
+        if len(body) < length:
+            # Its sender died half-way: it did not arrive.
+            self.close_connection = True
+            return
         hit = Hit(time.time(), self.command, self.path, tuple(self.headers.items()), body)
         with self.server.lock:
             self.server.hits.append(hit)

@@ -295,9 +295,19 @@ def test_tampered_request_bytes_are_never_sent(world: World) -> None:
     ToolCall.objects.update(request_digest="sha256:" + "0" * 64)
     assert execute(UUID(call["id"])).status == "queued", "routed anew, because it fits no more"
     ToolCall.objects.update(request_sealed=bytes(row.request_sealed)[:-4] + b"AAAA")
-    with pytest.raises(ValueError, match="cannot be decrypted"):
-        execute(UUID(call["id"]))
+    assert execute(UUID(call["id"])).status == "cancelled"
+    shown = world.agent.get(f"tool-calls/{call['id']}").ok()
+    assert shown["error"]["code"] == "unreadable"
+    assert "cannot be decrypted" in shown["error"]["detail"]
     assert world.receiver.hits == []
+
+
+def test_a_lost_key_sends_nothing_and_says_so(world: World, settings: object) -> None:
+    call = ask(world)
+    settings.ASSENT_ENCRYPTION_KEYS = ["b3RoZXItb3RoZXItb3RoZXItb3RoZXItb3RoZXItMTI="]
+    assert execute(UUID(call["id"])).status == "cancelled"
+    assert world.receiver.hits == []
+    world.agent.get("tool-calls").ok()
 
 
 def test_a_held_call_is_not_claimed(world: World) -> None:

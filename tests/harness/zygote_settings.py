@@ -1,0 +1,6 @@
+"""The tests' settings for processes of their own, on the database that a test works on."""
+
+from tests.settings import *  # noqa: F403
+
+ALLOWED_HOSTS = ["*"]
+ASSENT_TEST_FAULTS = True
