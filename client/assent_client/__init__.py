@@ -4,16 +4,20 @@
 """
 
 from assent_client._async.calls import AsyncToolCall
+from assent_client._async.catalogue import AsyncCallTools
 from assent_client._async.client import AsyncAssent
 from assent_client._async.gate import AsyncGated
 from assent_client._async.sessions import AsyncRun, AsyncSession
 from assent_client._async.tasks import AsyncTask, AsyncTasks
+from assent_client._async.tools import AsyncTaskTools
 from assent_client._async.wire import VERSION
 from assent_client._sync.calls import ToolCall
+from assent_client._sync.catalogue import CallTools
 from assent_client._sync.client import Assent
 from assent_client._sync.gate import Gated
 from assent_client._sync.sessions import Run, Session
 from assent_client._sync.tasks import Task, Tasks
+from assent_client._sync.tools import TaskTools
 from assent_client.bodies import TaskFields
 from assent_client.errors import (
     AlreadyCancelled,
@@ -48,7 +52,17 @@ from assent_client.errors import (
     Unreachable,
     Unreported,
 )
-from assent_client.shown import Action, CallInfo, CallResult, Decider, Message, TaskInfo, TaskResult
+from assent_client.proposals import Proposal
+from assent_client.shown import (
+    Action,
+    CallInfo,
+    CallResult,
+    Comment,
+    Decider,
+    Message,
+    TaskInfo,
+    TaskResult,
+)
 
 __version__ = VERSION
 __all__ = [
@@ -59,17 +73,21 @@ __all__ = [
     "Assent",
     "AssentError",
     "AsyncAssent",
+    "AsyncCallTools",
     "AsyncGated",
     "AsyncRun",
     "AsyncSession",
     "AsyncTask",
+    "AsyncTaskTools",
     "AsyncTasks",
     "AsyncToolCall",
     "Blocked",
     "CallInfo",
     "CallNotDone",
     "CallResult",
+    "CallTools",
     "Cancelled",
+    "Comment",
     "CommentRequired",
     "Conflict",
     "DashboardOnly",
@@ -85,6 +103,7 @@ __all__ = [
     "NotAuthenticated",
     "NotFound",
     "OutcomeUnknown",
+    "Proposal",
     "Rejected",
     "RevisionRequired",
     "Run",
@@ -98,6 +117,7 @@ __all__ = [
     "TaskFields",
     "TaskInfo",
     "TaskResult",
+    "TaskTools",
     "Tasks",
     "TasksNotEnabled",
     "TimedOut",

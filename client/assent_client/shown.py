@@ -267,6 +267,29 @@ class CallInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Comment:
+    """Something said about a task: a comment, a question, or information."""
+
+    id: str
+    task: str
+    type: str
+    text: str
+    revision: int
+    at: datetime | None
+
+    @classmethod
+    def read(cls, shown: Json) -> "Comment":
+        return cls(
+            shown["id"],
+            shown["task"],
+            shown["type"],
+            shown["text"],
+            shown["revision"],
+            moment(shown.get("at")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One line of a run's conversation; `task` links it to a user task."""
 

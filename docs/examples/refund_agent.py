@@ -34,7 +34,8 @@ def ask(method: str, path: str, body: dict[str, Any] | None = None) -> dict[str,
             print(f"Assent is away ({error}); asking again.", file=sys.stderr)
         else:
             if answer.is_success:
-                return answer.json()
+                shown: dict[str, Any] = answer.json()
+                return shown
             if answer.status_code < 500 and answer.status_code != 429:
                 problem = answer.json()
                 sys.exit(f"Refused ({problem['code']}): {problem['detail']}")

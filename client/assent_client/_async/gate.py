@@ -57,6 +57,11 @@ class AsyncGated(Generic[P, R]):
         self._signature = inspect.signature(function)
         self._effect: str | None = None
 
+    @property
+    def operation(self) -> str:
+        """The operation whose call lets it run."""
+        return self._terms.operation
+
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         run = current_run()
         if run is None:

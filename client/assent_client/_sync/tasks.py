@@ -10,12 +10,14 @@ from urllib.parse import parse_qsl, urlsplit
 from assent_client._sync.wire import Wire
 from assent_client.bodies import Seconds, TaskFields, present, seconds, task_body
 from assent_client.errors import StaleRevision
-from assent_client.shown import TaskInfo, TaskResult
+from assent_client.shown import Comment, TaskInfo, TaskResult
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 _UNSET = object()
+_ASKED = "task.asked"
+_ASIDES = (_ASKED, "task.informed")
 
 
 class Task:
@@ -143,26 +145,33 @@ class Task:
         shown = self._wire.end(path, {"reason": reason}, done="already_cancelled")
         return self._note(shown) if shown is not None else self.info()
 
-    def comment(self, text: str) -> None:
+    def comment(self, text: str) -> Comment:
         """Say something that decides nothing."""
-        self._wire.post(f"tasks/{self.id}/comments", {"text": text})
+        return Comment.read(self._wire.post(f"tasks/{self.id}/comments", {"text": text}))
 
-    def ask(self, question: str) -> TaskInfo:
-        """Ask the agent back, as the one who decides."""
-        return self._note(self._wire.post_unkeyed(f"tasks/{self.id}/ask", {"question": question}))
+    def ask(self, question: str) -> Comment:
+        """Ask the agent back, as the one who decides; the task stays where it is."""
+        return Comment.read(self._wire.post(f"tasks/{self.id}/ask", {"question": question}))
 
-    def information(self, text: str, *, draft: Any = _UNSET) -> TaskInfo:
-        """Answer a question of the one who decides; the revision rises by it.
+    def question(self) -> str | None:
+        """What the agent was asked back and has not answered yet."""
+        said = [item for item in self.events() if item["type"] in _ASIDES]
+        return str(said[-1]["data"]["text"]) if said and said[-1]["type"] == _ASKED else None
+
+    def information(self, text: str, *, draft: Any = None) -> Comment:
+        """Answer what the agent was asked back; the revision rises by it.
 
         Args:
             text: the answer.
-            draft: the work, changed to fit.
+            draft: the work, changed to fit; None leaves it as it is.
         """
-        body = {"text": text} if draft is _UNSET else {"text": text, "draft": draft}
-        return self._note(self._wire.post_unkeyed(f"tasks/{self.id}/information", body))
+        body = {"text": text} | present(draft=draft)
+        said = Comment.read(self._wire.post(f"tasks/{self.id}/information", body))
+        self._seen = said.revision
+        return said
 
     def extend(self, duration: Seconds) -> TaskInfo:
-        """Move the deadline while it has not passed, as the one who decides."""
+        """Give it so much more time, as the one who decides, while its deadline has not passed."""
         body = {"timeout_seconds": seconds(duration)}
         return self._note(self._wire.post_unkeyed(f"tasks/{self.id}/extend", body))
 

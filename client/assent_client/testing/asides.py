@@ -2,9 +2,11 @@
 
 from datetime import timedelta
 
+from assent_client.shown import moment
+from assent_client.testing.closing import cancel, refuse_closed
+from assent_client.testing.drafts import write
 from assent_client.testing.refusals import Refused, check_members, invalid
 from assent_client.testing.store import CALL_OPEN, Caller, Row, Store, new_id
-from assent_client.testing.tasks import cancel, refuse_closed
 
 
 def withdraw(store: Store, caller: Caller, body: Row, identity: str) -> tuple[int, Row]:
@@ -28,19 +30,15 @@ def withdraw(store: Store, caller: Caller, body: Row, identity: str) -> tuple[in
 def add_comment(store: Store, caller: Caller, body: Row, identity: str) -> tuple[int, Row]:
     task = store.find(store.tasks, identity, caller)
     caller.require("runs", "decide")
-    text = _text(body, "text")
-    comment = {"id": new_id(), "task": task["id"], "text": text, "created_at": store.stamp()}
-    store.note("task.commented", task, caller.as_json())
-    return 201, comment
+    refuse_closed(store, task)
+    return _say(store, caller, task, "comment", "task.commented", _text(body, "text"))
 
 
 def ask_back(store: Store, caller: Caller, body: Row, identity: str) -> tuple[int, Row]:
     task = store.find(store.tasks, identity, caller)
     caller.require("decide")
     refuse_closed(store, task)
-    _text(body, "question")
-    store.note("task.asked", task, caller.as_json())
-    return 200, task
+    return _say(store, caller, task, "question", "task.asked", _text(body, "question"))
 
 
 def inform(store: Store, caller: Caller, body: Row, identity: str) -> tuple[int, Row]:
@@ -48,14 +46,29 @@ def inform(store: Store, caller: Caller, body: Row, identity: str) -> tuple[int,
     caller.require("runs")
     refuse_closed(store, task)
     check_members(body, "text", "draft")
-    _text({"text": body.get("text")}, "text")
-    if "draft" in body:
-        if task["tool_call"] is not None:
-            raise Refused("not_editable", "What is under review cannot be edited.")
-        task["draft"] = body["draft"]
-    task["revision"] += 1
-    store.note("task.informed", task, caller.as_json())
-    return 200, task
+    text = _text({"text": body.get("text")}, "text")
+    before = task["revision"]
+    if body.get("draft") is not None:
+        write(store, task, body["draft"], decides=False)
+    task["revision"] = before + 1
+    return _say(store, caller, task, "information", "task.informed", text)
+
+
+def _say(
+    store: Store, caller: Caller, task: Row, kind: str, event: str, text: str
+) -> tuple[int, Row]:
+    store.note(event, task, caller.as_json(), text=text)
+    said = {
+        "id": new_id(),
+        "task": task["id"],
+        "type": kind,
+        "text": text,
+        "by": caller.as_json(),
+        "channel": "api",
+        "revision": task["revision"],
+        "at": store.stamp(),
+    }
+    return 201, said
 
 
 def extend(store: Store, caller: Caller, body: Row, identity: str) -> tuple[int, Row]:
@@ -66,7 +79,10 @@ def extend(store: Store, caller: Caller, body: Row, identity: str) -> tuple[int,
     seconds = body.get("timeout_seconds")
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or seconds < 1:
         raise invalid("timeout_seconds", "Must be a number of at least 1.")
-    task["due_at"] = store.stamp(store.now() + timedelta(seconds=seconds))
+    due = moment(task["due_at"])
+    if due is None:
+        raise invalid("timeout_seconds", "This task has no deadline to move.")
+    task["due_at"] = store.stamp(due + timedelta(seconds=seconds))
     return 200, task
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from assent_client.testing.answers import parse_actions
+from assent_client.testing.closing import cancel
 from assent_client.testing.operations import Operation
 from assent_client.testing.refusals import Refused, check_members, invalid
 from assent_client.testing.sessions import require_open
@@ -16,7 +17,7 @@ from assent_client.testing.store import (
     normal,
     url,
 )
-from assent_client.testing.tasks import cancel, new_task
+from assent_client.testing.tasks import new_task
 
 SETTLED = {"it_happened": "succeeded", "it_did_not": "failed"}
 

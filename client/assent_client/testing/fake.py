@@ -8,9 +8,10 @@ from assent_client._async.client import AsyncAssent
 from assent_client._sync.client import Assent
 from assent_client.bodies import Seconds, seconds
 from assent_client.shown import TaskInfo
+from assent_client.testing.closing import time_out_due
 from assent_client.testing.operations import Operation
 from assent_client.testing.store import Caller, Row, Store, is_pending, shown
-from assent_client.testing.tasks import decide_task, time_out_due
+from assent_client.testing.tasks import decide_task
 from assent_client.testing.transport import AsyncFakeTransport, FakeServer, FakeTransport
 
 URL = "http://assent.test"

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from assent_client.testing.closing import cancel
 from assent_client.testing.refusals import Refused, check_members, invalid
 from assent_client.testing.store import (
     CALL_OPEN,
@@ -16,7 +17,6 @@ from assent_client.testing.store import (
     shown,
     url,
 )
-from assent_client.testing.tasks import cancel
 
 
 def open_session(store: Store, caller: Caller, body: Row) -> tuple[int, Row]:

@@ -118,10 +118,10 @@ class Store:
         if key is not None:
             self.keys[kind, agent, key] = (normal(body), identity)
 
-    def note(self, kind: str, row: Mapping[str, Any], by: Mapping[str, Any]) -> None:
+    def note(self, kind: str, row: Mapping[str, Any], by: Mapping[str, Any], **data: Any) -> None:
         """Write an event of a task."""
         event = {"id": new_id(), "type": kind, "at": self.stamp(), "actor": by}
-        self.events.append({**event, "task": row["id"], "data": {}})
+        self.events.append({**event, "task": row["id"], "data": data})
 
     def settle(self, run_id: str) -> None:
         """A run waits exactly while a blocking task or a call of it is open."""

@@ -1,21 +1,20 @@
 """User tasks in the fake: asked for, worked on, decided, timed out, dropped."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from assent_client.shown import moment
 from assent_client.testing.answers import KINDS, OWN_ACTIONS, check_answer, parse_actions
+from assent_client.testing.closing import cancel, check_revision, close, follow, refuse_closed
+from assent_client.testing.drafts import write
 from assent_client.testing.refusals import Refused, check_members, invalid
 from assent_client.testing.store import (
     RUN_OPEN,
-    SYSTEM,
     Caller,
     Row,
     Store,
     is_pending,
     new_id,
-    shown,
     url,
 )
 
@@ -232,16 +231,16 @@ def decide_task(
         Refused: too late, stale, or no answer to what is asked.
     """
     refuse_closed(store, task)
-    _check_revision(task, body.get("revision"))
+    check_revision(task, body.get("revision"))
     sent = {name: value for name, value in body.items() if name in more or name != "action"}
     known = ("value", "comment", "metadata", "draft", "revision", "on_behalf_of")
     check_members(sent, *more, *known)
     action, value = check_answer(task, body)
     if "draft" in body:
-        _write(store, task, body["draft"], decides=True)
+        write(store, task, body["draft"], decides=True)
     task["metadata"] = {**task["metadata"], **(body.get("metadata") or {})}
     label = next(item["label"] for item in task["actions"] if item["name"] == action)
-    _close(
+    close(
         store,
         task,
         "completed",
@@ -253,136 +252,5 @@ def decide_task(
         summary=f"{label} by {by['name']}",
     )
     store.note("task.completed", task, by)
-    _follow(store, task)
+    follow(store, task)
     return task
-
-
-def refuse_closed(store: Store, task: Row) -> None:
-    """Tell who comes too late who, what and when.
-
-    Raises:
-        Refused: `already_completed`, `already_cancelled` or `deadline_passed`.
-    """
-    if is_pending(task):
-        return
-    outcome, now = task["outcome"], shown(task)
-    if outcome["timed_out"]:
-        raise Refused("deadline_passed", f"The task timed out at {task['due_at']}.", task=now)
-    if task["status"] == "cancelled":
-        detail = f"The task was cancelled: {outcome['cancelled_reason']}."
-        raise Refused("already_cancelled", detail, task=now)
-    by = outcome["decided_by"]["name"]
-    detail = f"Already {outcome['action']!r} by {by} at {task['completed_at']}."
-    raise Refused("already_completed", detail, task=now)
-
-
-def _check_revision(task: Row, revision: int | None) -> None:
-    if revision is None and task["revision"] > 1:
-        detail = f"What is decided on has changed; send `revision` {task['revision']}."
-        raise Refused("revision_required", detail, task=shown(task))
-    if revision is not None and revision != task["revision"]:
-        detail = f"You looked at revision {revision}; the present one is {task['revision']}."
-        raise Refused("stale_revision", detail, task=shown(task))
-
-
-def _close(store: Store, task: Row, status: str, **outcome: Any) -> None:
-    task["status"] = status
-    task["completed_at"] = task["updated_at"] = store.stamp()
-    task["outcome"] = {
-        "action": None,
-        "value": None,
-        "comment": None,
-        "completed": False,
-        "timed_out": False,
-        "cancelled_reason": None,
-        "decided_by": None,
-        "decided_at": task["completed_at"],
-        "channel": "api",
-        "summary": "",
-        **outcome,
-    }
-    store.settle(task["run"])
-
-
-def _follow(store: Store, task: Row) -> None:
-    """Move the call that the task is about."""
-    if task["_on_decided"] is not None:
-        task["_on_decided"](task)
-        store.settle(task["run"])
-
-
-def cancel(store: Store, task: Row, reason: str, comment: str, *, by: Row) -> None:
-    """Drop a pending task."""
-    summary = f"Cancelled: {reason.replace('_', ' ')}"
-    _close(
-        store,
-        task,
-        "cancelled",
-        cancelled_reason=reason,
-        comment=comment or None,
-        decided_by=by,
-        summary=summary,
-    )
-    store.note("task.cancelled", task, by)
-
-
-def time_out_due(store: Store) -> None:
-    """Do what is due: a deadline completes a task, oldest first."""
-    due = [row for row in store.tasks.values() if is_pending(row) and row["due_at"] is not None]
-    for task in sorted(due, key=lambda row: str(row["due_at"])):
-        deadline = moment(task["due_at"])
-        if not isinstance(deadline, datetime) or deadline > store.now():
-            continue
-        rule = task["on_timeout"]
-        action = rule.get("action") if isinstance(rule, dict) else None
-        summary = f"Timed out, {action} by default" if action else "Timed out"
-        by = SYSTEM if action else None
-        _close(
-            store,
-            task,
-            "completed",
-            action=action,
-            timed_out=True,
-            decided_by=by,
-            channel="system",
-            summary=summary,
-        )
-        task["completed_at"] = task["outcome"]["decided_at"] = task["due_at"]
-        store.note("task.timed_out", task, SYSTEM)
-        _follow(store, task)
-
-
-def _write(store: Store, task: Row, draft: Any, *, decides: bool) -> None:
-    if task["tool_call"] is not None and not (task["_editable"] and decides):
-        raise Refused("not_editable", "What is under review cannot be edited.")
-    task["draft"] = draft
-    task["revision"] += 1
-    task["updated_at"] = store.stamp()
-
-
-def show_draft(store: Store, caller: Caller, query: Row, identity: str) -> Row:
-    task = store.find(store.tasks, identity, caller)
-    return {"draft": task["draft"], "revision": task["revision"]}
-
-
-def put_draft(store: Store, caller: Caller, body: Row, identity: str) -> tuple[int, Row]:
-    task = store.find(store.tasks, identity, caller)
-    caller.require("runs", "decide")
-    refuse_closed(store, task)
-    _check_revision(task, body.get("revision"))
-    check_members(body, "draft", "revision")
-    if "draft" not in body or body.get("revision") is None:
-        missing = "draft" if "draft" not in body else "revision"
-        raise invalid(missing, "This member is required.", "required")
-    _write(store, task, body["draft"], decides="decide" in caller.scopes)
-    return 200, {"draft": task["draft"], "revision": task["revision"]}
-
-
-def patch_metadata(store: Store, caller: Caller, body: Row, identity: str) -> tuple[int, Row]:
-    task = store.find(store.tasks, identity, caller)
-    caller.require("runs", "decide")
-    refuse_closed(store, task)
-    if not body:
-        raise invalid("metadata", "Give at least one member.", "required")
-    task["metadata"] = {**task["metadata"], **body}
-    return 200, task

@@ -10,7 +10,8 @@ from typing import Any
 
 import httpx2
 
-from assent_client.testing import asides, calls, sessions, tasks
+from assent_client.proposals import FORMATS, Tool, as_definition
+from assent_client.testing import asides, calls, closing, drafts, sessions, tasks
 from assent_client.testing.refusals import Refused, invalid
 from assent_client.testing.store import CALL_OPEN, RUN_OPEN, Caller, Row, Store, shown
 
@@ -33,6 +34,20 @@ def _operation(store: Store, caller: Caller, query: Row, integration: str, slug:
     return found.as_json()
 
 
+def _operations(store: Store, caller: Caller, query: Row) -> Row:
+    rows = [operation.as_json() for operation in store.operations.values()]
+    return {"results": rows, "next": None, "previous": None}
+
+
+def _tools(store: Store, caller: Caller, query: Row) -> Row:
+    shape = query.get("format", "")
+    if shape not in FORMATS:
+        raise invalid("format", f"Choose from {', '.join(FORMATS)}.")
+    names = {name.replace(".", "__", 1): name for name in store.operations}
+    tools = [as_definition(Tool(name, names[name], {}), shape) for name in names]
+    return {"tools": tools, "operations": names}
+
+
 READS: dict[str, Reader] = {
     "sessions/ID": _one("sessions"),
     "sessions/ID/last-task": sessions.last_task,
@@ -43,9 +58,11 @@ READS: dict[str, Reader] = {
     "tasks": asides.list_tasks,
     "tasks/ID": _one("tasks"),
     "tasks/ID/result": asides.show_result,
-    "tasks/ID/draft": tasks.show_draft,
+    "tasks/ID/draft": drafts.show_draft,
     "tasks/ID/events": asides.list_events,
     "integrations/ID/operations/ID": _operation,
+    "operations": _operations,
+    "operations/tools": _tools,
 }
 WRITES: dict[str, Writer] = {
     "POST sessions": sessions.open_session,
@@ -68,8 +85,8 @@ WRITES: dict[str, Writer] = {
     "POST tasks/ID/ask": asides.ask_back,
     "POST tasks/ID/information": asides.inform,
     "POST tasks/ID/extend": asides.extend,
-    "PUT tasks/ID/draft": tasks.put_draft,
-    "PATCH tasks/ID/metadata": tasks.patch_metadata,
+    "PUT tasks/ID/draft": drafts.put_draft,
+    "PATCH tasks/ID/metadata": drafts.patch_metadata,
 }
 WAITING = {"tasks/ID", "tasks/ID/result", "tool-calls/ID", "runs/ID"}
 OPEN = {"pending", *CALL_OPEN, *RUN_OPEN}
@@ -94,7 +111,7 @@ class FakeServer:
     def handle(self, request: httpx2.Request) -> tuple[httpx2.Response, float]:
         """One request: its answer, and for how many seconds it may be held, asking again."""
         with self.lock:
-            tasks.time_out_due(self.store)
+            closing.time_out_due(self.store)
             calls.perform_queued(self.store)
             try:
                 status, body, hold, replayed = self._answer(request)
