@@ -1,5 +1,5 @@
 """The back office's pages of this part; imported by the admin site."""
 
-from tasks_app.admin import acts, approvals, dashboard, editing, run, sessions, task
+from tasks_app.admin import acts, approvals, bulk, dashboard, editing, run, sessions, task
 
-__all__ = ["acts", "approvals", "dashboard", "editing", "run", "sessions", "task"]
+__all__ = ["acts", "approvals", "bulk", "dashboard", "editing", "run", "sessions", "task"]

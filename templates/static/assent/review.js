@@ -264,6 +264,9 @@
       typeInto(card, kept.get(id));
       kept.delete(id);
     }
+    if (bar) {
+      showSelection();
+    }
     if (!isOpen(card) && event.detail.xhr.status === 200) {
       announce(`${titleOf(card)}: ${outcomeOf(card)}`);
       goOn(card);
@@ -284,6 +287,36 @@
       from.focus({ preventScroll: true });
       document.querySelector("#more a")?.click();
     }
+  }
+
+  /* ---- Deciding several together ---- */
+
+  const bar = document.getElementById("bulk");
+
+  function showSelection() {
+    const boxes = [...document.querySelectorAll("[data-select]:checked")];
+    bar.hidden = !boxes.length;
+    bar.querySelector("[data-selected]").textContent = `${boxes.length} selected`;
+    bar.querySelector("[data-select-same]").hidden = boxes.length !== 1;
+  }
+
+  if (bar) {
+    showSelection();
+    document.addEventListener("change", (event) => {
+      if (event.target.matches("[data-select]")) {
+        showSelection();
+      }
+    });
+    bar.querySelector("[data-select-same]").addEventListener("click", () => {
+      const first = document.querySelector("[data-select]:checked").closest(CARD);
+      for (const card of cards().filter((each) => each.dataset.like === first.dataset.like)) {
+        const box = card.querySelector("[data-select]");
+        if (box) {
+          box.checked = true;
+        }
+      }
+      showSelection();
+    });
   }
 
   /* ---- Times ---- */

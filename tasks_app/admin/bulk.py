@@ -1,0 +1,222 @@
+"""Deciding several tasks of one operation together: what differs first, then an answer for each."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+
+from accounts_app.backoffice.pages import Page, register
+from accounts_app.clock import db_now
+from accounts_app.errors import DomainError
+from tasks_app.admin.arguments import Row
+from tasks_app.admin.cards import Card, cards_of
+from tasks_app.admin.task import read_revision
+from tasks_app.kinds import Answer
+from tasks_app.models import UserTask
+from tasks_app.selectors import with_everything, with_tokens
+from tasks_app.services.bulk import MAX_ITEMS, BulkItem, bulk_decide
+from tasks_app.services.deciding import Decide
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A task as it was selected: its id, and the revision that was shown."""
+
+    id: UUID
+    revision: int
+
+    @property
+    def text(self) -> str:
+        return f"{self.id}:{self.revision}"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """An argument of one of the tasks.
+
+    Args:
+        row: the argument; None where this task has none at that place.
+        is_odd: most of the others have another value there.
+    """
+
+    row: Row | None
+    is_odd: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What would be decided together.
+
+    Args:
+        cards: the tasks, with the arguments that differ among them.
+        heads: of the arguments that differ.
+        same: the arguments that are the same for all.
+        skipped: tasks that are left out, and why.
+        actions: name and label of each action, and how many of the tasks offer it.
+        has_masked: something masked is not compared.
+    """
+
+    cards: Sequence[tuple[Card, Sequence[Cell]]]
+    heads: Sequence[Row]
+    same: Sequence[Row]
+    skipped: Sequence[tuple[str, str]]
+    actions: Sequence[tuple[str, str, int]]
+    has_masked: bool
+
+
+@register("review/bulk/", "review_bulk")
+class BulkPage(Page):
+    """The preview of a selection, and the decision on it."""
+
+    title = "Decide together"
+    template_name = "tasks_app/bulk.html"
+    parents = (("Approvals", "admin:approvals"),)
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponseRedirect(reverse("admin:approvals"))
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        chosen = _chosen(request.POST.getlist("task"))
+        if not chosen:
+            return HttpResponseRedirect(reverse("admin:approvals"))
+        action = request.POST.get("action", "")
+        if action:
+            return self._decide(chosen, action, request.POST.get("comment", ""))
+        return self._preview(chosen)
+
+    def _preview(self, chosen: Sequence[Chosen], refusal: str = "") -> HttpResponse:
+        cards = self._cards(chosen)
+        preview = preview_of(cards, chosen)
+        kept = {card.task.pk for card, _ in preview.cards}
+        return self.render(
+            preview=preview,
+            chosen=[each.text for each in chosen if each.id in kept],
+            refusal=refusal,
+        )
+
+    def _cards(self, chosen: Sequence[Chosen]) -> dict[UUID, Card]:
+        rows = UserTask.objects.visible_to(self.actor).filter(pk__in=[each.id for each in chosen])
+        tasks = list(with_tokens(with_everything(rows)))
+        return {card.task.pk: card for card in cards_of(self.actor, tasks, db_now())}
+
+    def _decide(self, chosen: Sequence[Chosen], action: str, comment: str) -> HttpResponse:
+        act = Decide(Answer(action, None, comment or None))
+        items = [BulkItem(each.id, each.revision, lambda: act) for each in chosen]
+        refusals = bulk_decide(self.actor, items)
+        cards = self._cards(chosen)
+        results = [
+            (cards.get(each.id), _answer(refusal))
+            for each, refusal in zip(chosen, refusals, strict=True)
+        ]
+        return self.render(
+            template="tasks_app/bulk_done.html",
+            results=results,
+            done=sum(refusal is None for refusal in refusals),
+            failed=sum(refusal is not None for refusal in refusals),
+        )
+
+
+def _answer(refusal: DomainError | None) -> str:
+    return refusal.detail if refusal is not None else ""
+
+
+def _chosen(texts: Sequence[str]) -> list[Chosen]:
+    """The selection, in the order of the page, each once."""
+    chosen: dict[UUID, Chosen] = {}
+    for text in texts[:MAX_ITEMS]:
+        identity, _, revision = text.partition(":")
+        try:
+            key = UUID(identity)
+        except ValueError:
+            continue
+        chosen.setdefault(key, Chosen(key, read_revision(revision)))
+    return list(chosen.values())
+
+
+def preview_of(cards: dict[UUID, Card], chosen: Sequence[Chosen]) -> Preview:
+    """Sort a selection into what is decided together and what is left out."""
+    common = Counter(_sort(card) for card in cards.values()).most_common(1)
+    together: list[Card] = []
+    skipped: list[tuple[str, str]] = []
+    for each in chosen:
+        card = cards.get(each.id)
+        reason = _why_not(card, each, common[0][0] if common else ())
+        if card is None or reason:
+            skipped.append((card.title if card else "A task", reason))
+        else:
+            together.append(card)
+    rows = [_rows(card) for card in together]
+    pointers = list(dict.fromkeys(pointer for each in rows for pointer in each))
+    differing = [
+        pointer for pointer in pointers if len({_text(each, pointer) for each in rows}) > 1
+    ]
+    usual = {
+        pointer: Counter(_text(each, pointer) for each in rows).most_common(1)[0]
+        for pointer in differing
+    }
+    lines = [
+        (card, [_cell(each, pointer, usual[pointer], len(rows)) for pointer in differing])
+        for card, each in zip(together, rows, strict=True)
+    ]
+    return Preview(
+        cards=lines,
+        heads=[next(each[pointer] for each in rows if pointer in each) for pointer in differing],
+        same=[rows[0][pointer] for pointer in pointers if pointer not in differing],
+        skipped=skipped,
+        actions=_actions(together),
+        has_masked=any(row.kind == "masked" for each in rows for row in each.values()),
+    )
+
+
+def _sort(card: Card) -> tuple[str, ...]:
+    """What must be the same for tasks that are decided together: where it goes, how it acts."""
+    if card.request is None:
+        return (card.task.kind, str(card.task.agent_id))
+    return (card.task.kind, card.request.operation, card.request.method, card.request.origin)
+
+
+def _why_not(card: Card | None, chosen: Chosen, common: tuple[str, ...]) -> str:
+    if card is None:
+        return "It is not there, or not yours to see."
+    if not card.is_open:
+        return f"It was finished meanwhile: {card.outcome}."
+    if not card.can_decide:
+        return card.cannot_decide or "It cannot be decided."
+    if card.answer_kind:
+        return "It asks for an answer of its own."
+    if card.task.revision != chosen.revision:
+        return "It changed after it was shown."
+    if _sort(card) != common:
+        where = card.request.origin if card.request else card.task.get_kind_display()
+        return f"It is another operation than most of the selection, or goes elsewhere: {where}."
+    return ""
+
+
+def _rows(card: Card) -> dict[str, Row]:
+    if card.request is None:
+        return {}
+    rows = [*card.request.rows, *card.request.folded_rows]
+    return {row.pointer: row for row in rows if row.kind != "group"}
+
+
+def _text(rows: dict[str, Row], pointer: str) -> str | None:
+    return rows[pointer].value.text if pointer in rows else None
+
+
+def _cell(rows: dict[str, Row], pointer: str, usual: tuple[str | None, int], number: int) -> Cell:
+    value, count = usual
+    is_odd = count > number / 2 and _text(rows, pointer) != value
+    return Cell(rows.get(pointer), is_odd)
+
+
+def _actions(cards: Sequence[Card]) -> list[tuple[str, str, int]]:
+    labels: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    for card in cards:
+        for action in card.actions:
+            labels.setdefault(action.name, action.label)
+            counts[action.name] += 1
+    return [(name, label, counts[name]) for name, label in labels.items()]

@@ -1,0 +1,90 @@
+"""Deciding several tasks together: a preview, then an answer for each."""
+
+from typing import Any
+
+from tasks_app.models import Decision, UserTask
+from tests.backoffice.test_approvals import ask, decide, page, refund, signed_in
+from tests.conftest import World
+
+
+def chosen(*tasks: UserTask) -> list[str]:
+    return [f"{task.pk}:{task.revision}" for task in tasks]
+
+
+def post(username: str, tasks: list[str], **form: Any) -> str:
+    answer = signed_in(username).post("/admin/review/bulk/", {"task": tasks, **form})
+    assert answer.status_code == 200
+    return " ".join(answer.content.decode().split())
+
+
+def test_the_preview_shows_what_differs_and_decides_nothing(world: World) -> None:
+    tasks = [refund(world, amount) for amount in (900, 900, 18_400)]
+    html = post("ann", chosen(*tasks))
+    assert "3 tasks: Payments: Refund a charge" in html
+    assert "The same for all" in html
+    assert html.count("differs from most") == 1
+    assert "Approve</bdi> all 3" in html
+    assert not Decision.objects.exists()
+
+
+def test_each_item_gets_its_own_answer(world: World) -> None:
+    first, taken, stale, last = (refund(world, amount) for amount in (201, 202, 203, 204))
+    texts = chosen(first, taken, stale, last)
+    texts[2] = f"{stale.pk}:7"
+    decide(signed_in("abe"), taken, "reject")
+    html = post("ann", [*texts, texts[0], "rubbish"], action="approve", comment="All checked.")
+    assert "2 decided, 2 not." in html
+    assert "Already &#x27;reject&#x27; by abe" in html
+    assert "You looked at revision 7; the present one is 1." in html
+    statuses = [UserTask.objects.get(pk=task.pk).action for task in (first, taken, stale, last)]
+    assert statuses == ["approve", "reject", None, "approve"]
+    assert UserTask.objects.get(pk=last.pk).comment == "All checked."
+
+
+def test_the_preview_says_what_is_skipped_and_why(world: World) -> None:
+    like, alike = refund(world, 201), refund(world, 202)
+    mine = refund(world, 203, run=world.run(participant="ann"))
+    done = refund(world, 204)
+    decide(signed_in("abe"), done)
+    other, question = ask(world), ask(world, kind="text", title="What now?")
+    foreign = f"{world.cast.other.pk}:1"
+    texts = [*chosen(like, alike, mine, done, other, question), foreign]
+    html = post("ann", texts)
+    assert "2 tasks: Payments: Refund a charge" in html
+    assert "5 will be skipped" in html
+    for reason in (
+        "Whoever started the session cannot decide",
+        "It was finished meanwhile: Approve.",
+        "It is another operation than most",
+        "It asks for an answer of its own.",
+        "not yours to see",
+    ):
+        assert reason in html
+    assert html.count('name="task"') == 2
+
+
+def test_actions_that_not_all_offer_are_counted(world: World) -> None:
+    with_approve = [ask(world) for _ in range(3)]
+    without = [ask(world, actions=["ship", "hold"]) for _ in range(2)]
+    html = post("ann", chosen(*with_approve, *without))
+    assert "(3 of 5 offer it)" in html
+    html = post("ann", chosen(*with_approve, *without), action="approve")
+    assert "3 decided, 2 not." in html
+    assert html.count("Offered: ship, hold.") == 2
+
+
+def test_whoever_may_not_decide_decides_nothing_in_bulk(world: World) -> None:
+    tasks = [refund(world, 201), refund(world, 202)]
+    assert "2 will be skipped" in post("bob", chosen(*tasks))
+    assert "0 decided, 2 not." in post("bob", chosen(*tasks), action="approve")
+    assert "0 decided, 2 not." in post("cora", chosen(*tasks), action="approve")
+    assert not Decision.objects.exists()
+
+
+def test_only_what_can_be_decided_together_can_be_selected(world: World) -> None:
+    refund(world)
+    ask(world, kind="number")
+    assert page("ann").count("data-select>") == 1
+    assert page("bob").count("data-select>") == 0
+    assert signed_in("ann").get("/admin/review/bulk/").status_code == 302
+    assert signed_in("ann").post("/admin/review/bulk/", {}).status_code == 302
