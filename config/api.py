@@ -7,13 +7,14 @@ from accounts_app.api import agents
 from config.problems import api_not_found
 from guard_app.api import rules
 from integrations_app.api import catalogue, sessions, webhooks
-from tasks_app.api import calls, deciding, incidents, runs, tasks, working
+from tasks_app.api import calls, conversations, deciding, incidents, runs, tasks, working
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("agents", agents.AgentListView.as_view()),
     path("agents/<slug:slug>", agents.AgentView.as_view()),
     path("sessions", sessions.SessionsView.as_view()),
     path("sessions/<str:pk>", sessions.SessionView.as_view()),
+    path("sessions/<str:pk>/last-task", conversations.LastTaskView.as_view()),
     path("sessions/<str:pk>/end", sessions.SessionEndView.as_view()),
     path("sessions/<str:pk>/terminate", sessions.SessionTerminateView.as_view()),
     path("integrations", catalogue.IntegrationsView.as_view()),
@@ -27,6 +28,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("operations/tools", catalogue.ToolsView.as_view()),
     path("runs", runs.RunsView.as_view()),
     path("runs/<str:pk>", runs.RunView.as_view()),
+    path("runs/<str:pk>/messages", conversations.MessagesView.as_view()),
+    path("runs/<str:pk>/input", conversations.InputView.as_view()),
+    path("runs/<str:pk>/timeline", conversations.TimelineView.as_view()),
     path("runs/<str:pk>/complete", runs.RunCompleteView.as_view()),
     path("runs/<str:pk>/fail", runs.RunFailView.as_view()),
     path("runs/<str:pk>/terminate", runs.RunTerminateView.as_view()),
@@ -35,6 +39,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("tool-calls/<str:pk>/cancel", calls.CallCancelView.as_view()),
     path("tool-calls/<str:pk>/result", calls.CallResultView.as_view()),
     path("tasks", tasks.TasksView.as_view()),
+    path("tasks/stats", tasks.TaskStatsView.as_view()),
     path("tasks/bulk-complete", deciding.TaskBulkView.as_view()),
     path("tasks/<str:pk>", tasks.TaskView.as_view()),
     path("tasks/<str:pk>/result", tasks.TaskResultView.as_view()),

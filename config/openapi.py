@@ -20,6 +20,11 @@ QUERY: dict[str, tuple[str, Schema]] = {
         "Hold the request until the thing has its end, for so many seconds.",
         {"type": "number", "minimum": 0, "maximum": 60},
     ),
+    "scope": ("The topic; left out, the default one.", {"type": "string", "maxLength": 200}),
+    "from": ("The first moment: a date, or a date and time.", {"type": "string"}),
+    "to": ("The moment after the last: a date, or a date and time.", {"type": "string"}),
+    "agent": ("Only of this agent.", {"type": "string"}),
+    "participant": ("Only of this participant, whatever the case.", {"type": "string"}),
     "format": ("The vendor whose shape is meant.", one_of(FORMATS)),
     "ordering": ("-created_at where nothing is said.", one_of(ORDERS)),
     "cursor": ("From the `next` or `previous` of an answer.", {"type": "string"}),
@@ -29,7 +34,7 @@ QUERY: dict[str, tuple[str, Schema]] = {
     ),
     "kind": ("Repeated, or a list with commas.", many(one_of(Kind.values), minItems=1)),
 }
-REQUIRED = frozenset({"format"})
+REQUIRED = frozenset({"format", "from", "to"})
 
 
 class ContractSchema(AutoSchema):

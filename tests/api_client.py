@@ -23,6 +23,7 @@ class Api:
         data = (
             b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         )
+        path = path.removeprefix("http://testserver")
         url = path if path.startswith("/") else f"/api/v1/{path}"
         sent = {**self.headers, **{name.replace("_", "-"): v for name, v in headers.items()}}
         response = self.client.generic(

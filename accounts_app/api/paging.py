@@ -59,12 +59,7 @@ def page_of(
     cursor = request.query_params.get("cursor")
     backwards, position = _decode(cursor, order) if cursor is not None else (False, None)
     if position is not None:
-        forward = "lt" if order.descending != backwards else "gt"
-        moment, key = position
-        rows = rows.filter(
-            Q(**{f"{order.column}__{forward}": moment})
-            | Q(**{order.column: moment, f"pk__{forward}": key})
-        )
+        rows = _beyond(rows, order, backwards, position)
     found = list(rows.order_by(*order.fields(backwards=backwards))[: limit + 1])
     more, found = len(found) > limit, found[:limit]
     if backwards:
@@ -78,6 +73,63 @@ def page_of(
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One kind of rows of a list that several kinds make up.
+
+    Args:
+        rows: the visible rows.
+        column: the name of its date-time column.
+        show: turns a row into its representation.
+    """
+
+    rows: QuerySet[Any]
+    column: str
+    show: Callable[[Any], dict[str, Any]]
+
+
+def merged_page(request: Request, sources: Sequence[Source]) -> dict[str, Any]:
+    """One page of rows of several kinds, oldest first.
+
+    Raises:
+        Invalid: a limit outside 1 to 100, or a cursor that is none of ours.
+    """
+    limit = _limit(request.query_params.get("limit"))
+    cursor = request.query_params.get("cursor")
+    order = Order("at", descending=False)
+    backwards, position = _decode(cursor, order) if cursor is not None else (False, None)
+    found: list[tuple[dt.datetime, UUID, Source, Any]] = []
+    for source in sources:
+        own = Order(source.column, descending=False)
+        rows = source.rows if position is None else _beyond(source.rows, own, backwards, position)
+        taken = rows.order_by(*own.fields(backwards=backwards))[: limit + 1]
+        found += [(getattr(row, source.column), row.pk, source, row) for row in taken]
+    found.sort(key=lambda item: item[:2], reverse=backwards)
+    more, found = len(found) > limit, found[:limit]
+    if backwards:
+        found.reverse()
+    has_next = more if not backwards else True
+    has_previous = more if backwards else position is not None
+    edges = [(at, pk) for at, pk, _, _ in found]
+    return {
+        "results": [source.show(row) for _, _, source, row in found],
+        "next": _link_at(request, edges[-1:], order, False) if has_next else None,
+        "previous": _link_at(request, edges[:1], order, True) if has_previous else None,
+    }
+
+
+def _beyond(
+    rows: QuerySet[M], order: Order, backwards: bool, position: tuple[dt.datetime, UUID]
+) -> QuerySet[M]:
+    """The rows on the far side of a cursor's position."""
+    forward = "lt" if order.descending != backwards else "gt"
+    moment, key = position
+    return rows.filter(
+        Q(**{f"{order.column}__{forward}": moment})
+        | Q(**{order.column: moment, f"pk__{forward}": key})
+    )
+
+
 def _limit(text: str | None) -> int:
     if text is None:
         return DEFAULT_LIMIT
@@ -87,16 +139,22 @@ def _limit(text: str | None) -> int:
 
 
 def _link(request: Request, edge: Sequence[Model], order: Order, backwards: bool) -> str | None:
+    edges = [(getattr(row, order.column), row.pk) for row in edge]
+    return _link_at(request, edges, order, backwards)
+
+
+def _link_at(
+    request: Request, edge: Sequence[tuple[dt.datetime, UUID]], order: Order, backwards: bool
+) -> str | None:
     if not edge:
         return None
     params = request.query_params.copy()
-    params["cursor"] = _encode(edge[0], order, backwards)
+    params["cursor"] = _encode(*edge[0], order, backwards)
     return request.build_absolute_uri(f"{request.path}?{params.urlencode()}")
 
 
-def _encode(row: Model, order: Order, backwards: bool) -> str:
-    moment: dt.datetime = getattr(row, order.column)
-    parts = [order.column, int(order.descending), int(backwards), moment.isoformat(), str(row.pk)]
+def _encode(moment: dt.datetime, pk: UUID, order: Order, backwards: bool) -> str:
+    parts = [order.column, int(order.descending), int(backwards), moment.isoformat(), str(pk)]
     return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
 
 

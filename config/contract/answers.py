@@ -34,7 +34,7 @@ from integrations_app.states import (
     RunStatus,
     SessionStatus,
 )
-from tasks_app.states import CancelReason, CommentType, Kind, TaskStatus
+from tasks_app.states import CancelReason, CommentType, Kind, MessageRole, TaskStatus
 
 ACTOR = shape({"type": one_of(ActorType.values), "id": TEXT, "name": TEXT})
 DECIDER = shape({**ACTOR["properties"], "on_behalf_of": null(TEXT)})
@@ -363,6 +363,34 @@ DETECTION = shape(
         "at": MOMENT,
     }
 )
+MESSAGE = shape(
+    {
+        "id": ID,
+        "run": ID,
+        "role": one_of(MessageRole.values),
+        "text": TEXT,
+        "scope": {**TEXT, "description": "The topic; the default one is empty."},
+        "task": null(ID),
+        "created_at": MOMENT,
+    }
+)
+LAST_TASK = shape({"task": null(ID), "pending": many(ID)})
+INPUT_DONE = shape({"task": null(ref("Task")), "message": null(ref("Message"))})
+TIMELINE_ITEM = shape(
+    {"at": MOMENT, "type": one_of(("run", "message", "tool_call", "task", "event"))},
+    additionalProperties=True,
+    description="With the members of the object; of an event `event` is its own type.",
+)
+STATS = shape(
+    {
+        "pending": COUNT,
+        "completed": {**COUNT, "description": "Without the timed-out."},
+        "timed_out": COUNT,
+        "cancelled": COUNT,
+        "total": COUNT,
+        "median_seconds_to_decision": null(NUMBER),
+    }
+)
 PROBLEM = shape(
     {
         "type": {"type": "string", "format": "uri"},
@@ -394,7 +422,10 @@ SHAPES: dict[str, Schema] = {
     "Detection": DETECTION,
     "Event": EVENT,
     "Import": IMPORTED,
+    "Input": INPUT_DONE,
     "Integration": INTEGRATION,
+    "LastTask": LAST_TASK,
+    "Message": MESSAGE,
     "Operation": OPERATION,
     "Option": OPTION,
     "Outcome": OUTCOME,
@@ -403,7 +434,9 @@ SHAPES: dict[str, Schema] = {
     "Rule": RULE,
     "Run": RUN,
     "Session": SESSION,
+    "Stats": STATS,
     "Task": TASK,
+    "TimelineItem": TIMELINE_ITEM,
     "Tools": TOOLS,
     "Vote": VOTE,
     "Webhook": WEBHOOK,

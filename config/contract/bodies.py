@@ -18,8 +18,8 @@ from config.contract.words import (
 from integrations_app.actions import MAX_ACTIONS, MAX_NAME, STYLES
 from integrations_app.policies import MAX_TIMEOUT, MIN_TIMEOUT
 from integrations_app.states import Method
-from tasks_app.kinds import MAX_COMMENT
-from tasks_app.states import Kind
+from tasks_app.kinds import MAX_COMMENT, MAX_TEXT
+from tasks_app.states import Kind, MessageRole
 
 NAME = {**text(MAX_NAME, blank=False), "pattern": r"\S"}
 SECONDS: Schema = {"type": "number", "minimum": MIN_TIMEOUT, "maximum": MAX_TIMEOUT}
@@ -128,6 +128,8 @@ MEMBERS: dict[str, dict[str, Schema]] = {
             closed({}, {"agents": null(many(TEXT)), "operations": null(many(TEXT))})
         ),
     },
+    "MessageBody": {"role": one_of(MessageRole.values), "text": text(MAX_TEXT, blank=False)},
+    "InputBody": {"value": JSON, "comment": null(text(MAX_COMMENT))},
     "ExtendBody": {"timeout_seconds": SECONDS},
     "FailBody": {"error": {**JSON, "description": "What went wrong; not empty."}},
 }

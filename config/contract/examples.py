@@ -43,6 +43,8 @@ BODIES: dict[str, Any] = {
     "QuestionBody": {"question": "Which parcel?"},
     "InformationBody": {"text": "The one of Tuesday."},
     "ExtendBody": {"timeout_seconds": 3600},
+    "MessageBody": {"role": "agent", "text": "I have asked for it.", "task": TASK_ID},
+    "InputBody": {"action": "approve", "comment": "The charge is theirs."},
     "IntegrationBody": {
         "name": "Payments",
         "kind": "http",
@@ -162,6 +164,15 @@ _TASK: dict[str, Any] = {
     "completed_at": LATER,
     "url": f"{SITE}/tasks/{TASK_ID}/",
 }
+_MESSAGE = {
+    "id": OTHER_ID,
+    "run": RUN_ID,
+    "role": "user",
+    "text": "Please refund me.",
+    "scope": "",
+    "task": None,
+    "created_at": THEN,
+}
 ANSWERS: dict[str, Any] = {
     "Agent": {
         "slug": "support",
@@ -241,6 +252,18 @@ ANSWERS: dict[str, Any] = {
         "channel": "api",
         "revision": 1,
         "at": LATER,
+    },
+    "Message": _MESSAGE,
+    "Input": {"task": None, "message": _MESSAGE},
+    "LastTask": {"task": TASK_ID, "pending": [TASK_ID]},
+    "TimelineItem": {"at": THEN, "type": "message", **_MESSAGE},
+    "Stats": {
+        "pending": 3,
+        "completed": 4,
+        "timed_out": 2,
+        "cancelled": 1,
+        "total": 10,
+        "median_seconds_to_decision": 42.5,
     },
     "Draft": {"draft": {"charge": "ch_4711", "amount": 90}, "revision": 2},
     "Bulk": {"results": [{"task": TASK_ID, "status": 409, "code": "already_completed"}]},

@@ -73,6 +73,9 @@ OPERATIONS: dict[tuple[str, str], Op] = {
     ("POST", "/sessions/{id}/terminate"): Op(
         "terminate_session", "Terminate a session, and the runs in it", {409: ("session_ended",)}
     ),
+    ("GET", "/sessions/{id}/last-task"): Op(
+        "get_last_task", "The task that a session's conversation is about, in one scope"
+    ),
     ("GET", "/runs"): Op("list_runs", "Runs, the newest first"),
     ("POST", "/runs"): Op(
         "open_run",
@@ -82,6 +85,19 @@ OPERATIONS: dict[tuple[str, str], Op] = {
         links=("get_run", "complete_run", "request_call", "create_task"),
     ),
     ("GET", "/runs/{id}"): Op("get_run", "One run"),
+    ("GET", "/runs/{id}/timeline"): Op(
+        "get_timeline", "Everything that happened in a run, in order"
+    ),
+    ("GET", "/runs/{id}/messages"): Op("list_messages", "What was said in a run"),
+    ("POST", "/runs/{id}/messages"): Op(
+        "post_message", "Say something in a run, deciding nothing", REFERS, once=True
+    ),
+    ("POST", "/runs/{id}/input"): Op(
+        "give_input",
+        "Answer the run's pending task, or say something",
+        _both(DECIDES, {409: ("ambiguous_task", "no_pending_task")}),
+        once=True,
+    ),
     ("POST", "/runs/{id}/complete"): Op(
         "complete_run", "Complete a run, with its output", {409: ("run_ended",)}
     ),
@@ -166,6 +182,9 @@ OPERATIONS: dict[tuple[str, str], Op] = {
     ),
     ("POST", "/tasks/{id}/reject"): Op(
         "reject_task", "Decide a task with `reject`", DECIDES, once=True
+    ),
+    ("GET", "/tasks/stats"): Op(
+        "get_stats", "Exact figures about the tasks created in a time", {422: ("required",)}
     ),
     ("POST", "/tasks/bulk-complete"): Op("bulk_complete", "Decide many tasks, each for itself"),
     ("POST", "/tasks/{id}/cancel"): Op("withdraw_task", "Withdraw a task", {409: CLOSED}),

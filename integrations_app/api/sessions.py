@@ -51,7 +51,7 @@ class SessionFilter(django_filters.FilterSet):
 class SessionApiView(ApiView):
     """What the addresses of sessions share."""
 
-    serializer_class = SessionShown
+    serializer_class: type[StrictSerializer] = SessionShown
 
     def get_session(self, pk: str) -> Session:
         rows = Session.objects.visible_to(self.actor).select_related("agent")

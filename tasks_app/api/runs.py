@@ -58,7 +58,7 @@ class RunFilter(django_filters.FilterSet):
 class RunApiView(ApiView):
     """What the addresses of runs share."""
 
-    serializer_class = RunShown
+    serializer_class: type[StrictSerializer] = RunShown
 
     def get_run(self, pk: str) -> Run:
         return self.get_visible(Run.objects.visible_to(self.actor).select_related("session"), pk)

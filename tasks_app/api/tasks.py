@@ -1,5 +1,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any, ClassVar
 
 from django.db.models import Value
@@ -12,6 +13,7 @@ from accounts_app.api.fields import (
     AnyJson,
     Flag,
     Key,
+    Number,
     Object,
     Reference,
     StrictSerializer,
@@ -25,10 +27,11 @@ from accounts_app.models import AuditEntry
 from accounts_app.states import Scope
 from integrations_app.models import Run
 from tasks_app.api.shown import show_event, show_result, show_task, tasks_to_show
-from tasks_app.api.task_filters import NEVER, ORDERS, TaskFilter
+from tasks_app.api.task_filters import NEVER, ORDERS, TaskFilter, read_moment
 from tasks_app.models import UserTask
 from tasks_app.services.creating import TaskRequest, create_task
 from tasks_app.states import TaskStatus
+from tasks_app.stats import task_stats
 
 
 class TaskBody(StrictSerializer):
@@ -72,6 +75,15 @@ class TaskShown(TaskBody):
     updated_at = Text()
     completed_at = Text(allow_null=True)
     url = Text()
+
+
+class StatsShown(StrictSerializer):
+    pending = Whole()
+    completed = Whole()
+    timed_out = Whole()
+    cancelled = Whole()
+    total = Whole()
+    median_seconds_to_decision = Number(allow_null=True)
 
 
 class ResultShown(StrictSerializer):
@@ -183,6 +195,32 @@ class TasksView(TaskApiView):
         names = TaskRequest.__slots__
         given = {name: body[name] for name in names if body.get(name) is not None}
         return TaskRequest(**given)
+
+
+class TaskStatsView(TaskApiView):
+    """Exact figures about the tasks created in a time."""
+
+    serializer_class = StatsShown
+    query: ClassVar = ("from", "to", "agent", "participant")
+
+    def get(self, request: Request) -> HttpResponse:
+        self.actor.require_scope(*READERS)
+        self.refuse_unknown(set(self.query))
+        given = request.query_params
+        since, until = read_moment(given.get("from"), "from"), read_moment(given.get("to"), "to")
+        if since > until:
+            raise Invalid([FieldError("from", "invalid_value", "Must not be after `to`.")])
+        for name in ("agent", "participant"):
+            if "\0" in given.get(name, ""):
+                raise Invalid([FieldError(name, "invalid_value", "Must not contain NUL.")])
+        found = task_stats(
+            self.actor,
+            since,
+            until,
+            agent=given.get("agent", ""),
+            participant=given.get("participant", ""),
+        )
+        return Response({**asdict(found), "total": found.total})
 
 
 class TaskView(TaskApiView):

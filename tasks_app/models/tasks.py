@@ -1,7 +1,8 @@
 from typing import ClassVar
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
+from django.db.models.functions import Upper
 
 from accounts_app.models import Agent, JSONTextField, User, WorkspaceModel
 from accounts_app.states import Channel
@@ -136,6 +137,9 @@ class UserTask(WorkspaceModel):
                 fields=["workspace"],
                 condition=Q(status="pending", unroutable=True),
                 name="task_unroutable",
+            ),
+            models.Index(
+                F("workspace"), Upper("participant"), F("created_at").desc(), name="task_of_person"
             ),
         ]
 

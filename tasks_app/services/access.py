@@ -27,6 +27,7 @@ def get_task(actor: Actor, task_id: UUID) -> UserTask:
         "tool_call__agent",
         "claimed_by",
         "assigned_to",
+        "asking_run",
     )
     found = rows.prefetch_related("reviewer_rows").filter(pk=task_id)
     task: UserTask | None = found.first()

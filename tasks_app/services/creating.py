@@ -200,10 +200,22 @@ def _insert(
         body_digest=digest,
         due_at=due_at,
         next_reminder_at=next_reminder_at,
+        **_asking(columns["kind"], run),
         **{**columns, "participant": columns["participant"] or run.session.participant},
     )
     name_reviewers(unit, task, levels)
     return task
+
+
+def _asking(kind: str, run: Run) -> dict[str, Any]:
+    """The run that a sub-agent's question came from, and the parents that passed it on."""
+    if kind != Kind.AITL_ESCALATION:
+        return {}
+    chain, parent = [], run.parent
+    while parent is not None:
+        chain.append(str(parent.pk))
+        parent = parent.parent
+    return {"asking_run": run, "run_chain": chain}
 
 
 def announce_new(unit: Unit, actor: Actor, task: UserTask) -> None:

@@ -18,6 +18,7 @@ from tasks_app.services.access import get_task, pending_task
 from tasks_app.services.call_tasks import apply_decision
 from tasks_app.services.closing import check_open, check_revision, complete
 from tasks_app.services.drafts import edit
+from tasks_app.services.messages import tell_asking_run
 from tasks_app.services.voting import cast_vote, check_has_not_voted
 
 NO_DRAFT = object()
@@ -97,6 +98,7 @@ def _settle(unit: Unit, actor: Actor, task: UserTask, checked: CheckedAnswer, ac
     detail = checked.comment or f"{checked.action.label} by {actor.name}."
     name, effect = checked.action.name, checked.action.effect
     apply_decision(unit, actor, task, action=name, effect=effect, detail=detail)
+    tell_asking_run(unit, actor, task, checked)
     settle_run(unit, task.run_id)
 
 

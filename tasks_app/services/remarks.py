@@ -15,7 +15,8 @@ from tasks_app.policies import check_may_comment, check_may_decide, check_may_ed
 from tasks_app.services.access import get_task, pending_task
 from tasks_app.services.closing import subject_of
 from tasks_app.services.drafts import edit
-from tasks_app.states import CommentType
+from tasks_app.services.messages import say
+from tasks_app.states import CommentType, MessageRole
 
 register_verbs(
     {
@@ -50,7 +51,7 @@ def comment(actor: Actor, task_id: UUID, read: Callable[[], str]) -> Comment:
 
 
 def ask(actor: Actor, task_id: UUID, read: Callable[[], str]) -> Comment:
-    """Ask the agent back; the task keeps its place in the queue, and its revision.
+    """Ask the agent back, in its run; the task keeps its place in the queue, and its revision.
 
     Raises:
         Forbidden: whoever may not decide may not ask.
@@ -61,7 +62,7 @@ def ask(actor: Actor, task_id: UUID, read: Callable[[], str]) -> Comment:
     with pending_task(actor, task_id) as (unit, task):
         question = _say(unit, actor, task, CommentType.QUESTION, read(), field="question")
         UserTask.objects.filter(pk=task.pk).update(question=question.text, updated_at=unit.now)
-        unit.wake(task.run_id)
+        say(unit, actor, task.run, MessageRole.USER, question.text, task=task)
     return question
 
 
