@@ -87,6 +87,7 @@ class Card:
     cannot_decide: str
     title: str
     title_is_agents: bool
+    summary: str
     request: RequestShown | None
     said: Shown
     work: Shown
@@ -198,6 +199,7 @@ def _card(
         cannot_decide=may_decide(actor, task) if is_open else "",
         title=visible(task.title),
         title_is_agents=task.tool_call is None,
+        summary=_summary(task) if full else "",
         request=_request(task, full=full, masked=masked, revealed=revealed, alone=alone),
         said=shown(task.description) if seen else NOTHING,
         work=_work(task) if seen else NOTHING,
@@ -239,6 +241,17 @@ def _work(task: UserTask) -> Shown:
     if isinstance(task.draft, str):
         return shown(task.draft, limit=1200)
     return shown(json.dumps(task.draft, ensure_ascii=False, indent=2), limit=1200)
+
+
+def _summary(task: UserTask) -> str:
+    """The arguments in a line, masked, to tell tasks of one operation apart in a list."""
+    if task.tool_call is None:
+        return ""
+    parts = [
+        f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+        for name, value in task.tool_call.arguments.items()
+    ]
+    return one_line(" · ".join(parts), 200)
 
 
 def _reasons(task: UserTask) -> list[Reason]:

@@ -3,8 +3,12 @@
 "use strict";
 
 (() => {
-  const LIGHT = ["#4338ca", "#b91c1c", "#b45309", "#6b7280", "#0f766e"];
-  const DARK = ["#a5b4fc", "#fca5a5", "#fcd34d", "#9ca3af", "#5eead4"];
+  const PALETTES = {
+    /* The longer, the hotter. */
+    age: [["#c7d2fe", "#818cf8", "#4338ca", "#d97706", "#b91c1c"], ["#3730a3", "#6366f1", "#a5b4fc", "#fbbf24", "#f87171"]],
+    outcome: [["#15803d", "#b91c1c", "#d97706", "#9ca3af"], ["#4ade80", "#f87171", "#fbbf24", "#6b7280"]],
+    "": [["#4338ca"], ["#a5b4fc"]],
+  };
 
   function read(table) {
     const heads = [...table.tHead.rows[0].cells].slice(1).map((cell) => cell.textContent);
@@ -24,7 +28,8 @@
   function plot(canvas) {
     const table = document.getElementById(canvas.dataset.table);
     const style = getComputedStyle(document.documentElement);
-    const colours = document.documentElement.classList.contains("dark") ? DARK : LIGHT;
+    const isDark = document.documentElement.classList.contains("dark");
+    const colours = PALETTES[canvas.dataset.palette][isDark ? 1 : 0];
     const ink = style.getPropertyValue("--ink-soft").trim();
     const line = style.getPropertyValue("--line").trim();
     const { labels, series } = read(table);
