@@ -2,13 +2,17 @@
 
 from uuid import UUID
 
-from django.http import HttpRequest, HttpResponse
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 
-from accounts_app.backoffice.pages import register
+from accounts_app.backoffice.pages import Page, register
 from accounts_app.errors import FieldError, Invalid
+from accounts_app.links import page_path
 from tasks_app.admin.cards import Typed
 from tasks_app.admin.handing import EXTENSIONS, acts_of
 from tasks_app.admin.task import TaskPage
+from tasks_app.services.claiming import claim, claim_next, release
 from tasks_app.services.extending import extend
 from tasks_app.services.remarks import ask, comment
 from tasks_app.services.routing import assign, delegate, give_back
@@ -77,6 +81,34 @@ class GiveBackPage(ActPage):
 
     def perform(self, pk: UUID) -> object:
         return give_back(self.actor, pk, self.text("note"))
+
+
+@register("review/tasks/<uuid:pk>/claim/", "task_claim")
+class ClaimPage(ActPage):
+    """Claim a task, or take it over from whoever has claimed it."""
+
+    def perform(self, pk: UUID) -> object:
+        return claim(self.actor, pk, take_over=self.text("take_over") == "1")
+
+
+@register("review/tasks/<uuid:pk>/release/", "task_release")
+class ReleasePage(ActPage):
+    """Give one's own claim back."""
+
+    def perform(self, pk: UUID) -> object:
+        return release(self.actor, pk)
+
+
+@register("review/next/", "task_next")
+class NextPage(Page):
+    """Claim the task that has waited longest, and open it."""
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        task = claim_next(self.actor)
+        if task is None:
+            messages.info(request, "Nothing is left that you could take on.")
+            return HttpResponseRedirect(reverse("admin:approvals"))
+        return HttpResponseRedirect(page_path("task", task.pk))
 
 
 @register("review/tasks/<uuid:pk>/extend/", "task_extend")

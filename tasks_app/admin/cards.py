@@ -210,7 +210,7 @@ def _card(
         comments=comments if seen else (),
         claim=_claim(actor, task, now),
         can_edit=is_open and seen and _may_edit(actor, task),
-        is_mine=task.claimed_by_id is not None and task.claimed_by_id == actor.user_id,
+        is_mine=_claim(actor, task, now) == "you",
         due=due_style(task, now) if is_open else "",
         outcome=outcome,
         outcome_style=style,

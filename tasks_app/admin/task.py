@@ -27,6 +27,7 @@ from tasks_app.admin.handing import acts_of
 from tasks_app.kinds import Answer
 from tasks_app.models import UserTask
 from tasks_app.selectors import history_of, with_everything, with_tokens
+from tasks_app.services.claiming import check_lease
 from tasks_app.services.deciding import Decide, decide
 from tasks_app.services.revealing import reveal
 from tasks_app.states import Kind
@@ -118,8 +119,9 @@ class DecidePage(TaskPage):
         """Read the answer only when asked, so that a loser learns who was faster."""
 
         def read() -> Decide:
-            kind = UserTask.objects.only("kind").get(pk=self.kwargs["pk"]).kind
-            value = _value(kind, typed)
+            task = UserTask.objects.select_related("claimed_by").get(pk=self.kwargs["pk"])
+            check_lease(task, self.request.POST.get("lease", ""))
+            value = _value(task.kind, typed)
             return Decide(Answer(typed.action or None, value, typed.comment or None))
 
         return read

@@ -104,7 +104,7 @@
 
   function refreshParts(old, fresh) {
     old.dataset.token = fresh.dataset.token;
-    for (const part of ["[data-live]", ".remarks", ".claim-acts"]) {
+    for (const part of ["[data-live]", ".remarks"]) {
       const before = old.querySelector(part);
       const after = fresh.querySelector(part);
       if (before && after && !before.contains(document.activeElement)) {

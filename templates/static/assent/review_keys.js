@@ -114,6 +114,7 @@
     c: () => press("[data-claim]", "This task cannot be claimed."),
     e: () => press("[data-edit]", "This task cannot be edited."),
     x: () => press("[data-select]", "This task cannot be selected."),
+    n: () => document.querySelector("[data-next], [form=next-task]")?.click(),
     m: () => active()?.querySelector("[data-comment]")?.focus(),
     v: () => active()?.querySelector("form.answer [name=value]")?.focus(),
     u: () => active()?.querySelectorAll("details[data-fold]").forEach((fold) => { fold.open = true; }),
