@@ -12,6 +12,8 @@ from django.urls import path
 from accounts_app.backoffice.base import SafeModelAdmin
 from accounts_app.backoffice.pages import page_urls
 from accounts_app.backoffice.requests import is_member
+from accounts_app.models import User, Workspace
+from accounts_app.services.switching import workspaces_of
 from config.navigation import counts, person_links, sidebar
 
 if TYPE_CHECKING:
@@ -20,6 +22,9 @@ else:
     from unfold.sites import UnfoldAdminSite as _Site
 
 
+# Django's own pages that have no use here: signing in and passwords have theirs, and the others
+# answer about rows of every workspace.
+LEFT_OUT = frozenset({"password_change", "password_change_done", "autocomplete", "view_on_site"})
 THEMES = (("light", "Light"), ("dark", "Dark"), ("auto", "System"))
 
 
@@ -49,6 +54,7 @@ class BackOffice(_Site):
         return {
             **super().each_context(request),
             "person_links": person_links(),
+            "workspaces": _workspaces(request),
             "theme_choices": THEMES,
         }
 
@@ -57,13 +63,17 @@ class BackOffice(_Site):
             path("search/", self.admin_view(_no_search)),
             path("counts/", self.admin_view(live_counts), name="counts"),
             *page_urls(self.admin_view),
-            *super().get_urls(),
+            *(url for url in super().get_urls() if getattr(url, "name", "") not in LEFT_OUT),
         ]
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """The first page that the person's roles lead to."""
         links = [item["link"] for group in sidebar(request) for item in group["items"]]
         return HttpResponseRedirect(links[0]) if links else super().index(request, extra_context)
+
+
+def _workspaces(request: HttpRequest) -> list[Workspace]:
+    return workspaces_of(request.user) if isinstance(request.user, User) else []
 
 
 def _no_search(request: HttpRequest) -> HttpResponse:

@@ -112,7 +112,7 @@ GROUPS: tuple[tuple[str, tuple[Item, ...]], ...] = (
         ),
     ),
 )
-PERSONAL = (("profile", "Profile and notifications"), ("password_change", "Change password"))
+PERSONAL = (("profile", "Profile"), ("notifications", "Notifications"))
 _counts: dict[str, Callable[[Actor], int]] = {}
 
 
@@ -160,6 +160,10 @@ def person_links() -> list[dict[str, str]]:
 
 def stylesheet(request: HttpRequest) -> str:
     return static("assent/backoffice.css")
+
+
+def favicon(request: HttpRequest) -> str:
+    return static("assent/favicon.svg")
 
 
 def script(request: HttpRequest) -> str:

@@ -37,6 +37,27 @@ def _env(name: str, default: str = "") -> str:
 PLACEHOLDERS = ("django-insecure", "change", "secret", "placeholder", "example", "your", "<")
 """How the keys begin that stand in examples and are forgotten there."""
 
+
+def _openid_connect() -> dict[str, Any]:
+    """Sign-in through an OpenID Connect provider, where its four variables are set."""
+    issuer, client = _env("ASSENT_OIDC_ISSUER"), _env("ASSENT_OIDC_CLIENT_ID")
+    if not issuer and not client:
+        return {}
+    if not issuer.startswith(("https://", "http://127.0.0.1", "http://localhost")) or not client:
+        raise ImproperlyConfigured(
+            "For OpenID Connect set ASSENT_OIDC_ISSUER (https://…), ASSENT_OIDC_CLIENT_ID and"
+            " ASSENT_OIDC_CLIENT_SECRET; ASSENT_OIDC_NAME is what the button says."
+        )
+    app = {
+        "provider_id": "oidc",
+        "name": _env("ASSENT_OIDC_NAME", "single sign-on"),
+        "client_id": client,
+        "secret": _env("ASSENT_OIDC_CLIENT_SECRET"),
+        "settings": {"server_url": issuer, "oauth_pkce_enabled": True},
+    }
+    return {"openid_connect": {"APPS": [app]}}
+
+
 ASSENT_HOME = Path(_env("ASSENT_HOME", str(BASE_DIR / "var")))
 _home_secrets = load_home_secrets(ASSENT_HOME)
 
@@ -88,6 +109,12 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "django_celery_beat",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "axes",
 ]
 MIDDLEWARE = [
     "config.middleware.RequestIdMiddleware",
@@ -100,6 +127,10 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "accounts_app.backoffice.middleware.TimeZoneMiddleware",
+    "accounts_app.backoffice.middleware.SecondFactorMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 ROOT_URLCONF = "config.urls"
 APPEND_SLASH = False
@@ -134,6 +165,36 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "/accounts/login/"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "/accounts/login/"
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+ACCOUNT_ADAPTER = "accounts_app.backoffice.adapters.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_EMAIL_NOTIFICATIONS = False
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = True
+# Of `login_failed` only the second factor's part is left: axes counts wrong passwords.
+ACCOUNT_RATE_LIMITS = {"login": None, "login_failed": "5/5m/key"}
+MFA_ADAPTER = "accounts_app.backoffice.adapters.SecondFactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", "webauthn"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_ALLOW_UNVERIFIED_EMAIL = True
+SOCIALACCOUNT_ADAPTER = "accounts_app.backoffice.adapters.SocialAdapter"
+SOCIALACCOUNT_STORE_TOKENS = False
+SOCIALACCOUNT_PROVIDERS = _openid_connect()
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_USERNAME_CALLABLE = "accounts_app.backoffice.signing_in.attempted_name"
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = 0.25  # hours
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_DISABLE_ACCESS_LOG = True
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+AXES_LOCKOUT_TEMPLATE = "account/locked_out.html"
 USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
@@ -230,6 +291,9 @@ UNFOLD = {
     "SITE_HEADER": "Assent",
     "SITE_SUBHEADER": "config.navigation.workspace_name",
     "SITE_SYMBOL": "how_to_reg",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": "config.navigation.favicon"}
+    ],
     "SITE_URL": None,
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,

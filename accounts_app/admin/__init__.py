@@ -1,5 +1,5 @@
 """The back office's pages of this part; imported by the admin site."""
 
-from accounts_app.admin import agents, audit, keys, members, reading, workspace
+from accounts_app.admin import agents, audit, keys, members, profile, reading, workspace
 
-__all__ = ["agents", "audit", "keys", "members", "reading", "workspace"]
+__all__ = ["agents", "audit", "keys", "members", "profile", "reading", "workspace"]
