@@ -13,6 +13,7 @@ import structlog
 from django.core.exceptions import ImproperlyConfigured
 
 from config.home import load_home_secrets
+from config.mail import mail_settings
 
 INDIGO = {
     "50": "oklch(96.2% .018 272.314)",
@@ -185,6 +186,8 @@ MFA_ALLOW_UNVERIFIED_EMAIL = True
 SOCIALACCOUNT_ADAPTER = "accounts_app.backoffice.adapters.SocialAdapter"
 SOCIALACCOUNT_STORE_TOKENS = False
 SOCIALACCOUNT_PROVIDERS = _openid_connect()
+locals().update(mail_settings(_env("ASSENT_SMTP_URL")))
+DEFAULT_FROM_EMAIL = _env("ASSENT_MAIL_FROM", "Assent <assent@localhost>")
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_USERNAME_CALLABLE = "accounts_app.backoffice.signing_in.attempted_name"
 AXES_FAILURE_LIMIT = 10

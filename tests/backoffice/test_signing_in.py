@@ -14,6 +14,7 @@ from allauth.mfa.totp.internal.auth import (
     hotp_value,
     yield_hotp_counters_from_time,
 )
+from django.core import mail
 from django.core.management import call_command
 from django.test import Client
 
@@ -291,3 +292,34 @@ def test_a_changed_password_signs_out_everywhere(
     assert first.post("/accounts/password/change/", form).status_code == 302
     assert not is_in(second)
     assert sign_in(Client(), password="another-good-one") == 302
+
+
+def test_a_forgotten_password_is_reset_by_mail(cast: Cast, client: Client) -> None:
+    client.post("/accounts/password/reset/", {"email": "ann@example.com"})
+    (sent,) = mail.outbox
+    found = re.search(r"http://testserver(/accounts/password/reset/key/\S+)", str(sent.body))
+    assert found is not None
+    page = client.get(found[1], follow=True)
+    form = {"password1": "another-good-one", "password2": "another-good-one"}
+    client.post(page.redirect_chain[-1][0], form)
+    assert sign_in(Client(), password="another-good-one") == 302
+
+
+def test_a_mail_for_nobody_tells_nothing_apart(cast: Cast, client: Client) -> None:
+    known = client.post("/accounts/password/reset/", {"email": "ann@example.com"})
+    unknown = client.post("/accounts/password/reset/", {"email": "nobody@example.com"})
+    assert (known.status_code, known.headers["Location"]) == (
+        unknown.status_code,
+        unknown.headers["Location"],
+    )
+
+
+def test_a_mail_server_that_is_away_is_no_error_page(
+    cast: Cast, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr("django.core.mail.message.EmailMessage.send", refuse)
+    answer = client.post("/accounts/password/reset/", {"email": "ann@example.com"})
+    assert answer.status_code == 302
