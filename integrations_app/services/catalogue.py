@@ -272,6 +272,18 @@ def put_operation(
     return operation, present is None
 
 
+def sketch_operation(
+    actor: Actor, integration: Integration, slug: str, values: OperationValues
+) -> Operation:
+    """The operation as these values would make it, stored nowhere.
+
+    Raises:
+        Invalid: naming the member and what would be right.
+    """
+    checked = _check_operation(integration, values)
+    return Operation(workspace_id=actor.workspace_id, integration=integration, slug=slug, **checked)
+
+
 def _check_version(present: Operation | None, slug: str, expected: int | None) -> None:
     """Refuse an editor that looked at something else than what is there now."""
     version = 0 if present is None else present.version

@@ -1,5 +1,25 @@
 """The back office's pages of this part; imported by the admin site."""
 
-from tasks_app.admin import acts, approvals, bulk, dashboard, editing, run, sessions, task
+from tasks_app.admin import (
+    acts,
+    approvals,
+    bulk,
+    dashboard,
+    editing,
+    operations,
+    run,
+    sessions,
+    task,
+)
 
-__all__ = ["acts", "approvals", "bulk", "dashboard", "editing", "run", "sessions", "task"]
+__all__ = [
+    "acts",
+    "approvals",
+    "bulk",
+    "dashboard",
+    "editing",
+    "operations",
+    "run",
+    "sessions",
+    "task",
+]

@@ -92,3 +92,12 @@ document.addEventListener("click", (event) => {
     });
   }
 });
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-check-all], [data-check-none]");
+  if (button) {
+    for (const box of button.closest("form").querySelectorAll("input[type=checkbox]")) {
+      box.checked = "checkAll" in button.dataset;
+    }
+  }
+});

@@ -1,0 +1,110 @@
+"""Operations from an OpenAPI document: paste or upload it, choose, import."""
+
+from typing import Any
+
+from django import forms
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from accounts_app import strict_json
+from accounts_app.backoffice.forms import BackOfficeForm, FormPage, code_area
+from accounts_app.backoffice.pages import register
+from accounts_app.errors import DomainError, FieldError, Invalid
+from accounts_app.states import Permission
+from integrations_app import openapi
+from integrations_app.models import Integration
+from integrations_app.openapi_schemas import NotExpressible
+from integrations_app.services.catalogue import get_integration
+from integrations_app.services.importing import import_openapi
+
+WRITE = (Permission.WRITE_CATALOGUE,)
+MAX_BYTES = 1 << 20
+
+
+class ImportForm(BackOfficeForm):
+    document = forms.CharField(
+        label="OpenAPI 3 document (JSON)", strip=False, required=False, widget=code_area(12)
+    )
+    file = forms.FileField(label="or a file", required=False)
+
+
+@register("integrations/<slug:slug>/import/", "integration_import")
+class ImportPage(FormPage):
+    """First the document, then a choice of its operations, then what became of each."""
+
+    title = "Import operations"
+    template_name = "integrations_app/import.html"
+    permissions = write_permissions = WRITE
+    parents = (("Integrations", "admin:integrations"),)
+    form_class = ImportForm
+    row: Integration
+
+    def prepare(self, **names: Any) -> None:
+        self.row = get_integration(self.actor, names["slug"])
+
+    def build_form(self, data: Any) -> BackOfficeForm:
+        return ImportForm(data, self.request.FILES if data is not None else None)
+
+    def more(self) -> dict[str, Any]:
+        return {"integration": self.row}
+
+    def post(self, request: HttpRequest, **names: Any) -> HttpResponseBase:
+        form = self.make_form(request.POST)
+        if not form.is_valid():
+            return self.show(form, status=422)
+        try:
+            text = _text_of(form)
+            document = _document(text)
+            if "select" not in request.POST:
+                return self._choose(text, document)
+            done = import_openapi(
+                self.actor, self.row, document=document, select=request.POST.getlist("select")
+            )
+        except DomainError as refusal:
+            form.refuse(refusal)
+            return self.show(form, status=422)
+        return self.render(
+            template="integrations_app/imported.html", integration=self.row, imported=done
+        )
+
+    def _choose(self, text: str, document: Any) -> HttpResponseBase:
+        openapi.check_document(document)
+        present = set(self.row.operations.values_list("slug", flat=True))
+        places = [(place, _is_there(place, present)) for place in openapi.places(document)]
+        return self.render(
+            template="integrations_app/import_choice.html",
+            integration=self.row,
+            document=text,
+            places=places,
+        )
+
+
+def _is_there(place: openapi.Place, present: set[str]) -> bool:
+    try:
+        return openapi.slug_of(place) in present
+    except NotExpressible:
+        return False
+
+
+def _text_of(form: BackOfficeForm) -> str:
+    file = form.cleaned_data["file"]
+    if file is None:
+        text: str = form.cleaned_data["document"]
+    elif file.size > MAX_BYTES:
+        raise Invalid([FieldError("file", "too_long", "A document has at most 1 MiB.")])
+    else:
+        try:
+            text = file.read().decode()
+        except UnicodeDecodeError as error:
+            raise Invalid([FieldError("file", "invalid_value", "It is not UTF-8.")]) from error
+    if not text.strip():
+        raise Invalid([FieldError("document", "required", "Paste a document, or choose a file.")])
+    return text
+
+
+def _document(text: str) -> Any:
+    try:
+        return strict_json.loads(text.encode())
+    except DomainError as refusal:
+        hint = f"{refusal.detail} A YAML document must be turned into JSON first."
+        raise Invalid([FieldError("document", "invalid_value", hint)]) from refusal

@@ -1,0 +1,129 @@
+"""Webhooks and the import: secrets shown once, deliveries sent again, operations chosen."""
+
+import json
+import re
+
+import pytest
+
+from integrations_app.models import Delivery, Operation, Webhook
+from tests.backoffice.people import signed_in
+from tests.conftest import World
+
+FORM = {
+    "events": ["task.created", "task.completed"],
+    "allow_private_network": "on",
+    "enabled": "on",
+}
+DOCUMENT = {
+    "openapi": "3.1.0",
+    "info": {"title": "Payments", "version": "1"},
+    "paths": {
+        "/charges/{charge}": {
+            "get": {
+                "operationId": "getCharge",
+                "summary": "Get a charge",
+                "parameters": [
+                    {"name": "charge", "in": "path", "required": True, "schema": {"type": "string"}}
+                ],
+                "responses": {"200": {"description": "ok"}},
+            }
+        },
+        "/payouts": {
+            "post": {"operationId": "makePayout", "responses": {"200": {"description": "ok"}}}
+        },
+    },
+}
+
+
+def secret_in(text: str) -> str:
+    found = re.search(r'id="secret">([^<]+)<', text)
+    assert found is not None
+    return found[1]
+
+
+def test_a_webhook_is_added_and_its_secret_shown_once(world: World) -> None:
+    admin = signed_in("admin")
+    form = {**FORM, "slug": "crm", "url": world.receiver.url}
+    secret = secret_in(admin.post("/admin/add/webhook/", form).content.decode())
+    assert secret.startswith("whsec_")
+    row = Webhook.objects.get()
+    assert (row.slug, row.events) == ("crm", ["task.created", "task.completed"])
+    for page in ("/admin/webhooks/", "/admin/webhooks/crm/"):
+        assert secret not in admin.get(page).content.decode()
+    again = admin.post("/admin/add/webhook/", form)
+    assert list(again.context["form"].errors) == ["slug"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        ({"url": "ftp://x"}, "url"),
+        ({"url": "http://127.0.0.1", "allow_private_network": ""}, "url"),
+        ({"events": []}, "events"),
+        ({"events": ["task.invented"]}, "events"),
+    ],
+)
+def test_a_webhook_that_cannot_be_is_refused(
+    world: World, changed: dict[str, object], field: str
+) -> None:
+    form = {**FORM, "slug": "crm", "url": world.receiver.url, **changed}
+    answer = signed_in("admin").post("/admin/add/webhook/", form)
+    assert answer.status_code == 422
+    assert list(answer.context["form"].errors) == [field]
+    assert not Webhook.objects.exists()
+
+
+def test_ping_rotate_and_redeliver(world: World) -> None:
+    admin = signed_in("admin")
+    form = {**FORM, "slug": "crm", "url": world.receiver.url}
+    first = secret_in(admin.post("/admin/add/webhook/", form).content.decode())
+    admin.post("/admin/webhooks/crm/ping/")
+    delivery = Delivery.objects.get()
+    rotated = admin.post("/admin/webhooks/crm/rotate/").content.decode()
+    assert secret_in(rotated) != first
+    assert "signs too until" in admin.get("/admin/webhooks/crm/").content.decode()
+    Delivery.objects.update(status="dead", attempts=10)
+    text = admin.get("/admin/webhooks/crm/?status=dead").content.decode()
+    assert str(delivery.pk) in text
+    admin.post(f"/admin/webhooks/crm/deliveries/{delivery.pk}/")
+    delivery.refresh_from_db()
+    assert (delivery.status, delivery.attempts) == ("pending", 0)
+
+
+@pytest.mark.parametrize("username", ["ida", "ann", "aud", "cora"])
+def test_only_workspace_admins_keep_webhooks(world: World, username: str) -> None:
+    admin = signed_in("admin")
+    admin.post("/admin/add/webhook/", {**FORM, "slug": "crm", "url": world.receiver.url})
+    client = signed_in(username)
+    for path in ("", "rotate/", "ping/"):
+        assert client.post(f"/admin/webhooks/crm/{path}", {}).status_code == 403
+    assert not Delivery.objects.exists()
+
+
+def test_the_chosen_operations_of_a_document_are_imported(world: World) -> None:
+    ida = signed_in("ida")
+    path = "/admin/integrations/payments/import/"
+    text = json.dumps(DOCUMENT)
+    choice = ida.post(path, {"document": text})
+    assert "Get a charge" in choice.content.decode()
+    assert Operation.objects.count() == 3
+    done = ida.post(path, {"document": text, "select": ["getCharge"]})
+    assert "1 added, 0 updated, 0 left out" in done.content.decode()
+    made = Operation.objects.get(slug="get_charge")
+    assert (made.method, made.path, made.effect) == ("GET", "/charges/{charge}", "read")
+    again = ida.post(path, {"document": text})
+    assert "there: is updated" in again.content.decode()
+
+
+@pytest.mark.parametrize("document", ["", "openapi: 3.1.0", "{}", '{"openapi": "2.0"}', "[]"])
+def test_what_is_no_document_is_refused_where_it_was_typed(world: World, document: str) -> None:
+    answer = signed_in("ida").post("/admin/integrations/payments/import/", {"document": document})
+    assert answer.status_code == 422
+    assert list(answer.context["form"].errors) == ["document"]
+    assert Operation.objects.count() == 3
+
+
+def test_only_writers_import(world: World) -> None:
+    path = "/admin/integrations/payments/import/"
+    assert signed_in("ann").post(path, {"document": json.dumps(DOCUMENT)}).status_code == 403
+    assert Operation.objects.count() == 3
