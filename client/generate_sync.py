@@ -20,7 +20,7 @@ RULES = [
         (r"asyncio\.sleep", "time.sleep"),
         (r"import asyncio\n", ""),
         (r"_async\b", "_sync"),
-        (r"\bAwaitable\[(\w+)\]", r"\1"),
+        (r"\bAwaitable\[([^\[\]]+)\]", r"\1"),
         (r"\bAwaitable, |, Awaitable\b", ""),
         (r"\basync (def|with|for) ", r"\1 "),
         (r"\bawait ", ""),

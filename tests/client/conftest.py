@@ -55,6 +55,8 @@ class FakeWorld:
         nowhere = Answer(404, {"error": "There is no such thing."})
         self.fake.operation("payments.nowhere", lambda _: nowhere, needs_approval=False)
         self.fake.operation("flaky.lost", self._lose, needs_approval=False)
+        self.fake.operation("payments.forbidden", self._refund)
+        self.fake.block("payments.forbidden", "Never this.")
 
     def _refund(self, arguments: Mapping[str, Any]) -> Any:
         self.made.append(arguments)
@@ -155,8 +157,27 @@ def furnish(server: Server, flaky_url: str) -> None:
     server.ask("admin,read", "PUT", f"{put}/nowhere", {**at_once, "path": "/nowhere"})
     body = {"name": "Flaky", "kind": "http", "base_url": flaky_url, "allow_private_network": True}
     server.ask("admin,read", "PUT", "integrations/flaky", body)
+    server.ask("admin,read", "PUT", f"{put}/forbidden", PAYMENT)
+    put_rule(server, "payments.forbidden", "block")
+    body = {"name": "reviewed", "effect": "once", "requires_approval": True}
+    server.ask("admin,read", "PUT", "integrations/local/operations/reviewed", body)
+    put_rule(server, "local.reviewed", "review")
     lost = {**at_once, "path": "/drop-after-effect/lost"}
     server.ask("admin,read", "PUT", "integrations/flaky/operations/lost", lost)
+
+
+def put_rule(server: Server, operation: str, effect: str) -> None:
+    """A guard rule that hits every call of an operation."""
+    rule = {
+        "name": f"{effect} {operation}",
+        "detector": "condition",
+        "parameters": {"when": "true"},
+        "applies_to": {"operations": [operation]},
+        "effect": effect,
+        "enabled": True,
+    }
+    slug = operation.replace(".", "-")
+    server.ask("admin,read", "PUT", f"guard/rules/{effect}-{slug}", rule)
 
 
 @pytest.fixture(

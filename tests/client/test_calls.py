@@ -7,6 +7,7 @@ import pytest
 
 from assent_client import (
     Assent,
+    Blocked,
     CallInfo,
     Cancelled,
     Failed,
@@ -124,6 +125,15 @@ def test_what_the_service_refuses_has_failed_with_its_answer(run: Run, job: str)
     assert refused.value.result is not None
     assert refused.value.result.status_code == 404
     assert refused.value.result.body == {"error": "There is no such thing."}
+
+
+def test_what_the_guard_stops_is_blocked_with_its_reason(world: World, run: Run, job: str) -> None:
+    with pytest.raises(Blocked) as refused:
+        run.call("payments.forbidden", refund(5, job))
+    assert refused.value.code == "blocked"
+    assert refused.value.detail
+    assert refused.value.call.task is None
+    assert [item for item in world.refunds() if item["charge"] == job] == []
 
 
 def test_what_may_have_happened_is_unknown_until_a_person_settles_it(

@@ -1,13 +1,17 @@
 """Tasks in a conversation: linked to messages, asked back, managed by a model that proposes."""
 
+from collections.abc import Callable
+
 import pytest
 
 from assent_client import (
     Assent,
     InsufficientScope,
     StaleRevision,
+    StillWaiting,
     TaskTools,
 )
+from assent_client._sync import tasks
 from tests.client.conftest import World
 
 
@@ -33,6 +37,29 @@ def test_a_question_back_is_read_and_answered(world: World, assent: Assent) -> N
     person.info()
     person.approve()
     assert task.result(5).final_work == "v1"
+
+
+def test_a_question_back_is_answered_while_the_agent_waits(
+    world: World, assent: Assent, meanwhile: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "QUESTION_SECONDS", 0.2)
+    task = assent.tasks.start("Order", agent="support", draft="v0")
+    person = world.decider.task(task.id)
+    asked: list[str] = []
+
+    def answer(question: str) -> str:
+        asked.append(question)
+        meanwhile(lambda: person.approve(revision=2), 0.4)
+        return "The second one."
+
+    person.ask("Which parcel?")
+    result = task.result(20, on_question=answer)
+    assert result.performed_action == "approve"
+    assert asked == ["Which parcel?"]
+    said = [item["data"].get("text") for item in task.events() if item["type"] == "task.informed"]
+    assert said == ["The second one."]
+    with pytest.raises(StillWaiting):
+        assent.tasks.create_and_wait("T", agent="support", wait=0.5, on_question=answer)
 
 
 def test_a_comment_decides_nothing(world: World, assent: Assent) -> None:

@@ -238,6 +238,29 @@ def test_outside_of_a_run_it_says_what_is_missing(disk: Disk) -> None:
         disk.wipe("/tmp/a")
 
 
+@pytest.mark.parametrize("world", ["server"], indirect=True)
+@pytest.mark.enable_socket
+@pytest.mark.xdist_group("server")
+def test_what_the_guard_paused_is_reviewed_before_it_is_approved(
+    world: ServerWorld, run: Run, job: str, assent: Assent
+) -> None:
+    @assent.requires_approval("local.reviewed", key=job, timeout=20)
+    def send(text: str) -> str:
+        sent.append(text)
+        return text
+
+    sent: list[str] = []
+    asked = run.ask_for("local.reviewed", {"text": "hello"}, job, None)
+    assert asked.status == "awaiting_review"
+    world.server.decide_as("gus", str(asked.task), "approve")
+    approval = only_pending(assent, run=run.id)
+    assert approval.kind == "approval"
+    assert sent == []
+    world.decider.task(approval.id).approve()
+    assert send("hello") == "hello"
+    assert sent == ["hello"]
+
+
 DIES = """
 import os, sys
 from assent_client import Assent

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 from assent_client._async.wire import AsyncWire
 from assent_client.bodies import Seconds, TaskFields, present, seconds, task_body
-from assent_client.errors import StaleRevision
+from assent_client.errors import Conflict, StaleRevision, StillWaiting, Unreachable
 from assent_client.shown import Comment, TaskInfo, TaskResult
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+QUESTION_SECONDS = 5.0
+"""How often a wait that answers questions looks whether there is one."""
 
 _UNSET = object()
 _ASKED = "task.asked"
@@ -38,17 +42,49 @@ class AsyncTask:
         """Title, status, actions, draft, outcome: the task as it is now."""
         return self._note(await self._wire.get(f"tasks/{self.id}"))
 
-    async def result(self, timeout: float | None = None) -> TaskResult:
+    async def result(
+        self,
+        timeout: float | None = None,
+        *,
+        on_question: Callable[[str], Awaitable[str | None]] | None = None,
+    ) -> TaskResult:
         """Wait for its end, through restarts of either side, any number of times.
 
         Args:
             timeout: seconds; None waits for ever.
+            on_question: answers what the person asks back meanwhile; None leaves it open.
 
         Raises:
             StillWaiting: it is still pending then.
         """
-        shown = await self._wire.wait(f"tasks/{self.id}/result", _has_ended, timeout)
-        return TaskResult.read(shown)
+        path = f"tasks/{self.id}/result"
+        if on_question is None:
+            return TaskResult.read(await self._wire.wait(path, _has_ended, timeout))
+        until = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = QUESTION_SECONDS if until is None else until - time.monotonic()
+            try:
+                shown = await self._wire.wait(
+                    path, _has_ended, max(0.0, min(QUESTION_SECONDS, left))
+                )
+            except StillWaiting:
+                if left < QUESTION_SECONDS:
+                    raise
+                await self._answer(on_question)
+            else:
+                return TaskResult.read(shown)
+
+    async def _answer(self, on_question: Callable[[str], Awaitable[str | None]]) -> None:
+        """Answer an open question, if there is one and the server can be reached."""
+        try:
+            question = await self.question()
+            if question is not None:
+                reply = await on_question(question)
+                if reply:
+                    await self.information(reply)
+        except (Unreachable, Conflict):
+            # Away for a while, or decided in between: the wait finds out.
+            return
 
     async def perform(
         self,
@@ -221,19 +257,26 @@ class AsyncTasks:
         return (await self.start(title, **asked)).id
 
     async def create_and_wait(
-        self, title: str, *, wait: float | None = None, **asked: Unpack[TaskFields]
+        self,
+        title: str,
+        *,
+        wait: float | None = None,
+        on_question: Callable[[str], Awaitable[str | None]] | None = None,
+        **asked: Unpack[TaskFields],
     ) -> TaskResult:
         """Ask a person and wait for the end.
 
         Args:
             title: what is asked.
             wait: seconds that this process waits; the task's own deadline is `timeout`.
+            on_question: answers what the person asks back meanwhile; None leaves it open.
             **asked: everything else.
 
         Raises:
             StillWaiting: `wait` is over; the task goes on. With a `key`, asking again finds it.
         """
-        return await (await self.start(title, **asked)).result(wait)
+        task = await self.start(title, **asked)
+        return await task.result(wait, on_question=on_question)
 
     async def result(self, task: AsyncTask | str, timeout: float | None = None) -> TaskResult:
         """Wait for the end of a task, by its handle or id."""

@@ -3,17 +3,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 from assent_client._sync.wire import Wire
 from assent_client.bodies import Seconds, TaskFields, present, seconds, task_body
-from assent_client.errors import StaleRevision
+from assent_client.errors import Conflict, StaleRevision, StillWaiting, Unreachable
 from assent_client.shown import Comment, TaskInfo, TaskResult
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+QUESTION_SECONDS = 5.0
+"""How often a wait that answers questions looks whether there is one."""
 
 _UNSET = object()
 _ASKED = "task.asked"
@@ -39,17 +43,47 @@ class Task:
         """Title, status, actions, draft, outcome: the task as it is now."""
         return self._note(self._wire.get(f"tasks/{self.id}"))
 
-    def result(self, timeout: float | None = None) -> TaskResult:
+    def result(
+        self,
+        timeout: float | None = None,
+        *,
+        on_question: Callable[[str], str | None] | None = None,
+    ) -> TaskResult:
         """Wait for its end, through restarts of either side, any number of times.
 
         Args:
             timeout: seconds; None waits for ever.
+            on_question: answers what the person asks back meanwhile; None leaves it open.
 
         Raises:
             StillWaiting: it is still pending then.
         """
-        shown = self._wire.wait(f"tasks/{self.id}/result", _has_ended, timeout)
-        return TaskResult.read(shown)
+        path = f"tasks/{self.id}/result"
+        if on_question is None:
+            return TaskResult.read(self._wire.wait(path, _has_ended, timeout))
+        until = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = QUESTION_SECONDS if until is None else until - time.monotonic()
+            try:
+                shown = self._wire.wait(path, _has_ended, max(0.0, min(QUESTION_SECONDS, left)))
+            except StillWaiting:
+                if left < QUESTION_SECONDS:
+                    raise
+                self._answer(on_question)
+            else:
+                return TaskResult.read(shown)
+
+    def _answer(self, on_question: Callable[[str], str | None]) -> None:
+        """Answer an open question, if there is one and the server can be reached."""
+        try:
+            question = self.question()
+            if question is not None:
+                reply = on_question(question)
+                if reply:
+                    self.information(reply)
+        except (Unreachable, Conflict):
+            # Away for a while, or decided in between: the wait finds out.
+            return
 
     def perform(
         self,
@@ -220,19 +254,26 @@ class Tasks:
         return (self.start(title, **asked)).id
 
     def create_and_wait(
-        self, title: str, *, wait: float | None = None, **asked: Unpack[TaskFields]
+        self,
+        title: str,
+        *,
+        wait: float | None = None,
+        on_question: Callable[[str], str | None] | None = None,
+        **asked: Unpack[TaskFields],
     ) -> TaskResult:
         """Ask a person and wait for the end.
 
         Args:
             title: what is asked.
             wait: seconds that this process waits; the task's own deadline is `timeout`.
+            on_question: answers what the person asks back meanwhile; None leaves it open.
             **asked: everything else.
 
         Raises:
             StillWaiting: `wait` is over; the task goes on. With a `key`, asking again finds it.
         """
-        return (self.start(title, **asked)).result(wait)
+        task = self.start(title, **asked)
+        return task.result(wait, on_question=on_question)
 
     def result(self, task: Task | str, timeout: float | None = None) -> TaskResult:
         """Wait for the end of a task, by its handle or id."""
