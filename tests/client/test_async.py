@@ -1,6 +1,7 @@
 """The asyncio colour of the client; what it has in common with the other is tested there."""
 
 import asyncio
+import json
 from collections.abc import Coroutine
 from typing import Any
 
@@ -12,6 +13,17 @@ from tests.client.conftest import World
 
 def run(work: Coroutine[Any, Any, None]) -> None:
     asyncio.run(asyncio.wait_for(work, 60))
+
+
+DONE = json.dumps(
+    {
+        "task": "t",
+        "status": "completed",
+        "completed": True,
+        "timed_out": False,
+        "performed_action": "approve",
+    }
+).encode()
 
 
 async def pending(assent: AsyncAssent, run_id: str) -> str:
@@ -50,6 +62,35 @@ def test_many_wait_at_once(world: World) -> None:
             assert [result.comment for result in await asyncio.gather(*results)] == [
                 task.id for task in tasks
             ]
+
+    run(work())
+
+
+@pytest.mark.enable_socket
+def test_more_wait_at_once_than_a_pool_usually_holds() -> None:
+    """The server answers nobody before 150 wait: a pool of 100 would starve the others."""
+    everybody = asyncio.Event()
+    waiting = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal waiting
+        await reader.readuntil(b"\r\n\r\n")
+        waiting += 1
+        if waiting == 150:
+            everybody.set()
+        await everybody.wait()
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(DONE)}\r\nConnection: close\r\n\r\n"
+        writer.write(head.encode() + DONE)
+        await writer.drain()
+        writer.close()
+
+    async def work() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=200)
+        port = server.sockets[0].getsockname()[1]
+        async with server, AsyncAssent(f"http://127.0.0.1:{port}", "key") as assent:
+            waits = (assent.task(f"t{n}").result() for n in range(150))
+            results = await asyncio.wait_for(asyncio.gather(*waits), 20)
+        assert [result.performed_action for result in results] == ["approve"] * 150
 
     run(work())
 

@@ -7,8 +7,10 @@ import pytest
 from assent_client import (
     Assent,
     InsufficientScope,
+    Session,
     StaleRevision,
     StillWaiting,
+    Task,
     TaskTools,
 )
 from assent_client._sync import tasks
@@ -91,3 +93,80 @@ def test_definitions_come_in_the_shape_of_each_vendor() -> None:
     assert tools.definitions("mcp")[2]["inputSchema"]["properties"].keys() == {"action", "comment"}
     with pytest.raises(ValueError, match="openai, anthropic, mcp"):
         tools.definitions("other")
+
+
+@pytest.fixture
+def session(assent: Assent, job: str) -> Session:
+    return assent.open_session("support", key=job).open()
+
+
+@pytest.fixture
+def task(session: Session) -> Task:
+    run = session.open_run().open()
+    task = run.tasks.start("High-value order", draft="900 €", actions=["approve", "hold"])
+    run.message("I found a high-value order.", scope="orders", task=task)
+    run.message("Anything else?", role="user", scope="orders")
+    return task
+
+
+def test_the_newest_linked_message_says_which_task_is_meant(session: Session, task: Task) -> None:
+    found = session.last_task("orders")
+    assert found is not None
+    assert found.id == task.id
+    assert session.last_task() is None
+    assert session.last_task("parcels") is None
+    assert [item.id for item in session.pending_tasks("orders")] == [task.id]
+
+
+def test_the_conversation_can_be_read(assent: Assent, task: Task) -> None:
+    run = assent.run(task.info().run)
+    said = list(run.messages())
+    assert [(item.role, item.text, item.scope) for item in said] == [
+        ("agent", "I found a high-value order.", "orders"),
+        ("user", "Anything else?", "orders"),
+    ]
+    assert [item.task for item in said] == [task.id, None]
+    assert {"message", "task"} <= {item["type"] for item in run.timeline()}
+
+
+def test_a_model_reads_the_task_and_works_on_its_draft(session: Session, task: Task) -> None:
+    tools = TaskTools(session, scope="orders")
+    assert TaskTools(session).get_task_info() == "No task found"
+    assert tools.call("get_task_info", {}) == (
+        "Task: High-value order\nStatus: Pending\nAvailable Actions: approve, hold\nDraft: 900 €"
+    )
+    assert tools.call("update_draft", {"draft": "800 €"}) == "The draft is saved."
+    assert "Draft: 800 €" in tools.get_task_info()
+    assert tools.call("update_draft", {}) == "Missing argument: 'draft'."
+    assert tools.call("approve", {}) == "There is no tool 'approve'."
+
+
+def test_a_model_proposes_and_a_person_confirms(world: World, session: Session, task: Task) -> None:
+    tools = TaskTools(session, scope="orders")
+    with pytest.raises(LookupError):
+        tools.confirm(world.decider)
+    refused = tools.call("propose_action", {"action": "ship"})
+    assert refused == "Not offered. Available Actions: approve, hold"
+    said = tools.call("propose_action", {"action": "approve", "comment": "It is in stock."})
+    assert said == "Proposed “approve”. It is done only when a person confirms it."
+    assert task.info().is_pending
+    with pytest.raises(InsufficientScope):
+        tools.confirm(world.assent())
+    assert task.info().is_pending
+    done = tools.confirm(world.decider, on_behalf_of="zoe@example.com")
+    assert (done.performed_action, done.comment) == ("approve", "It is in stock.")
+    assert done.decided_by is not None
+    assert done.decided_by.on_behalf_of == "zoe@example.com"
+    assert "Status: Completed (approve)" in tools.get_task_info()
+    assert tools.propose_action("hold") == "Nothing to propose: the task is completed."
+
+
+def test_a_proposal_for_older_work_is_not_carried_out(
+    world: World, session: Session, task: Task
+) -> None:
+    tools = TaskTools(session, scope="orders")
+    tools.propose_action("approve")
+    task.update_draft("9,000 €")
+    with pytest.raises(StaleRevision):
+        tools.confirm(world.decider)
+    assert task.info().is_pending

@@ -50,6 +50,8 @@ class Wire:
             },
             timeout=timeout,
             transport=transport,
+            # Each wait holds a connection; with a bound, the waits beyond it would starve.
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=20),
         )
         self._timeout = timeout
         self._patience = patience
