@@ -24,6 +24,7 @@ from config.home import write_once
 PROJECT = Path(__file__).resolve().parent.parent
 JOB_APPS = ["accounts_app", "integrations_app", "tasks_app"]
 SWEEP_SECONDS = 5
+PRUNE_SECONDS = 6 * 3600
 CALLS, SWEEPS, WEBHOOKS = "calls", "sweeps", "webhooks"
 LONGEST_CALL_SECONDS = 300
 """The longest time-out of an operation; a lease is 30 s longer, a job's limits lie behind it."""
@@ -155,6 +156,7 @@ def job_settings() -> dict[str, Any]:
         "task_default_queue": CALLS,
         "task_routes": {
             "tasks_app.sweep": {"queue": SWEEPS},
+            "integrations_app.prune": {"queue": SWEEPS},
             "integrations_app.deliver": {"queue": WEBHOOKS},
         },
         "task_serializer": "json",
@@ -187,7 +189,8 @@ def job_settings() -> dict[str, Any]:
                 "schedule": SWEEP_SECONDS,
                 # After downtime the backlog collapses into one sweep.
                 "options": {"expires": SWEEP_SECONDS},
-            }
+            },
+            "prune": {"task": "integrations_app.prune", "schedule": PRUNE_SECONDS},
         },
     }
 

@@ -316,10 +316,17 @@ ASSENT_METRICS_TOKEN = _env("ASSENT_METRICS_TOKEN")
 ASSENT_NUDGE = _env("ASSENT_NUDGE", "on")
 ASSENT_TEST_CLOCK = False
 ASSENT_TEST_FAULTS = False
-try:
-    ASSENT_THROTTLE_PER_MINUTE = int(_env("ASSENT_THROTTLE_PER_MINUTE", "1200"))
-except ValueError as _error:
-    raise ImproperlyConfigured("Set ASSENT_THROTTLE_PER_MINUTE to a whole number.") from _error
+
+
+def _whole_number(name: str, default: str) -> int:
+    try:
+        return int(_env(name, default))
+    except ValueError as error:
+        raise ImproperlyConfigured(f"Set {name} to a whole number.") from error
+
+
+ASSENT_THROTTLE_PER_MINUTE = _whole_number("ASSENT_THROTTLE_PER_MINUTE", "1200")
+ASSENT_KEEP_DAYS = _whole_number("ASSENT_KEEP_DAYS", "90")
 
 structlog.configure(
     processors=[
@@ -353,4 +360,9 @@ LOGGING = {
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "json"}},
     "root": {"handlers": ["console"], "level": _env("LOG_LEVEL", "WARNING")},
+    # At their loudest, these write down every header, credentials too, and every value of a row.
+    "loggers": {
+        name: {"level": "WARNING"}
+        for name in ("httpcore2", "httpx2", "django.db.backends", "amqp", "kombu")
+    },
 }

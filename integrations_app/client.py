@@ -55,6 +55,8 @@ class Origin:
         except UnicodeError as error:
             raise ValueError("Must name a host.") from error
         port = parts.port
+        if port == 0:
+            raise ValueError("Must not name the port 0.")
         return cls(parts.scheme, name, DEFAULT_PORTS[parts.scheme] if port is None else port)
 
 

@@ -7,8 +7,15 @@ from celery import shared_task
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from integrations_app.services import deliveries
+from integrations_app.services import deliveries, pruning
 from integrations_app.services.outbox import DELIVER
+
+
+@shared_task(name="integrations_app.prune", ignore_result=True)
+def prune() -> None:
+    """Delete what is no evidence and has grown old."""
+    pruning.prune()
+
 
 NEAR_SECONDS = 60.0
 """What is due later is found by the sweep."""

@@ -13,6 +13,7 @@ from accounts_app.errors import Conflict, FieldError, Invalid, NotFound
 from accounts_app.moves import advance
 from accounts_app.scoping import Actor
 from accounts_app.services.audit import register_verbs
+from accounts_app.services.rotation import also_rotate, rotated_text
 from accounts_app.services.unit import unit_of_work
 from integrations_app.addresses import literal_is_refused
 from integrations_app.client import Origin
@@ -247,3 +248,18 @@ def get_delivery(actor: Actor, identity: UUID | None) -> Delivery:
 
 def _refuse(field: str, detail: str, code: str = "invalid_value") -> NoReturn:
     raise Invalid([FieldError(field, code, detail)])
+
+
+def _rotate_former_secrets() -> int:
+    """Encrypt the secrets that were rotated out anew; returns how many."""
+    done = 0
+    for webhook in Webhook.objects.order_by("pk"):
+        old = webhook.former_secrets
+        where = f"A former secret of the webhook {webhook.slug!r}"
+        new = [{**item, "sealed": rotated_text(item["sealed"], where=where)} for item in old]
+        rows = Webhook.objects.filter(pk=webhook.pk, former_secrets=old)
+        done += len(new) if new and rows.update(former_secrets=new) else 0
+    return done
+
+
+also_rotate("former webhook secrets", _rotate_former_secrets)

@@ -30,7 +30,7 @@ def installation(
         if request.param == "servers":
             urls["database_url"] = stack.enter_context(database_of_its_own(server_url))
             urls["broker_url"] = stack.enter_context(vhost_of_its_own())
-        running = Installation(home, **urls).prepare()
+        running = Installation(home, LOG_LEVEL="DEBUG", **urls).prepare()
         stack.callback(running.stop)
         yield running.start()
 

@@ -97,6 +97,38 @@ class _Handler(BaseHTTPRequestHandler):
         target = parse_qs(urlsplit(self.path).query).get("to", ["/ok"])[0]
         self._answer(302, b"", Location=target)
 
+    def mode_redirect_with(self, rest: str) -> None:
+        target = parse_qs(urlsplit(self.path).query)["to"][0]
+        self._answer(int(rest.partition("?")[0]), b"", Location=target)
+
+    def mode_slow_headers(self, rest: str) -> None:
+        self._drip(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 1000)
+
+    def mode_endless_headers(self, rest: str) -> None:
+        self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+        self._for_ever(b"X-Again: x\r\n" * 1000)
+
+    def mode_endless(self, rest: str) -> None:
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        self._for_ever(b"2000\r\n" + b"x" * 0x2000 + b"\r\n")
+
+    def _for_ever(self, piece: bytes) -> None:
+        self.close_connection = True
+        try:
+            while True:
+                self.wfile.write(piece)
+        except OSError:
+            return
+
+    def _drip(self, data: bytes) -> None:
+        self.close_connection = True
+        try:
+            for byte in data:
+                self.wfile.write(bytes([byte]))
+                time.sleep(0.1)
+        except OSError:
+            return
+
     def mode_huge(self, rest: str) -> None:
         self._answer(200, b"x" * int(rest.partition("/")[0]), "text/plain")
 
