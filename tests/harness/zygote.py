@@ -83,7 +83,7 @@ def _act(act: str, args: list[Any]) -> None:
         deliver(UUID(args[0]))
     else:
         token, method, path, body = args
-        answer = Api(token).ask(method, path, body)
+        answer = Api(token, checked=False).ask(method, path, body)
         if answer.status >= 500:
             raise RuntimeError(str(answer))
 
