@@ -10,10 +10,12 @@ from django.db.models import Model, QuerySet
 from django.http import HttpResponse
 from django_filters import FilterSet
 from rest_framework.generics import GenericAPIView
+from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts_app import crypto
 from accounts_app.api.fields import StrictSerializer, parse_id, read_body
+from accounts_app.api.throttling import show_rate
 from accounts_app.clock import utc_text as utc_text
 from accounts_app.errors import FieldError, Forbidden, Invalid, NotFound
 from accounts_app.links import page_path
@@ -49,6 +51,11 @@ class ApiView(GenericAPIView[Any]):
         if not isinstance(actor, Actor):
             raise TypeError("An endpoint without a credential has no actor.")
         return actor
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        done = super().finalize_response(request, response, *args, **kwargs)
+        show_rate(self.request._request, done)
+        return done
 
     def parsed(self) -> Any:
         """The body as JSON; reading it comes before every other check."""

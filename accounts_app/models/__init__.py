@@ -2,7 +2,13 @@ from accounts_app.models.agents import Agent
 from accounts_app.models.api_keys import ApiKey
 from accounts_app.models.audit import AuditEntry, AuditHead
 from accounts_app.models.base import JSONTextField, WorkspaceModel, new_id
-from accounts_app.models.plumbing import ClockOffset, Heartbeat, IdempotencyRecord, Wake
+from accounts_app.models.plumbing import (
+    ClockOffset,
+    Heartbeat,
+    IdempotencyRecord,
+    RateCount,
+    Wake,
+)
 from accounts_app.models.settings import WorkspaceSettings
 from accounts_app.models.users import User
 from accounts_app.models.workspaces import Group, Membership, Workspace
@@ -18,6 +24,7 @@ __all__ = [
     "IdempotencyRecord",
     "JSONTextField",
     "Membership",
+    "RateCount",
     "User",
     "Wake",
     "Workspace",

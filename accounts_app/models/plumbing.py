@@ -41,6 +41,22 @@ class Wake(models.Model):
         return self.topic
 
 
+class RateCount(models.Model):
+    """How many requests of a key were handed out in one minute, over all processes."""
+
+    name = models.CharField(max_length=64)
+    minute = models.BigIntegerField(help_text="Its number since the epoch.")
+    taken = models.PositiveIntegerField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["name", "minute"], name="rate_count_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.minute}: {self.taken}"
+
+
 class ClockOffset(models.Model):
     """How far tests have moved the database's clock; never read in production."""
 

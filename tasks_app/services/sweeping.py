@@ -14,6 +14,7 @@ from accounts_app.clock import db_now
 from accounts_app.faults import fault
 from accounts_app.models import Heartbeat, Wake
 from accounts_app.services.idempotency import forget_old
+from accounts_app.services.throttling import forget_windows
 from accounts_app.services.unit import unit_of_work
 from integrations_app.services.deliveries import bury_exhausted, deliver_all, due_webhooks
 from integrations_app.services.execution import due_calls, execute, lapsed_calls, recover
@@ -53,6 +54,7 @@ def sweep(*, execute_here: bool) -> dict[str, int]:
         done["webhooks_rung"] = _ring_again(due_webhooks, DELIVER)
     done["screened_late"] = _each(late_screenings, screen_later)
     done["replays_forgotten"] = forget_old()
+    forget_windows()
     _prune_wakes()
     Heartbeat.objects.update_or_create(name=HEARTBEAT, defaults={"at": db_now()})
     return done
