@@ -4,7 +4,7 @@ from django.urls import URLPattern, URLResolver, path, re_path
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
 
 from accounts_app.api import agents
-from config.problems import api_not_found
+from config.problems import NowhereView
 from guard_app.api import rules
 from integrations_app.api import catalogue, sessions, webhooks
 from tasks_app.api import calls, conversations, deciding, incidents, runs, tasks, working
@@ -68,5 +68,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("guard/detections", rules.DetectionsView.as_view()),
     path("schema/", SpectacularJSONAPIView.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
-    re_path(r"^.*$", api_not_found),
+    re_path(r"^.*$", NowhereView.as_view()),
 ]

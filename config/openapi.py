@@ -8,9 +8,10 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
 
 from accounts_app.api.fields import StrictSerializer, Text
+from accounts_app.api.filters import IdFilter
 from accounts_app.api.views import ApiView
 from config.contract.document import finish
-from config.contract.words import COUNT, Schema, many, one_of
+from config.contract.words import COUNT, TEXT, Schema, many, one_of, text
 from integrations_app.tools import FORMATS
 from tasks_app.api.task_filters import ORDERS
 from tasks_app.states import Kind
@@ -20,9 +21,6 @@ QUERY: dict[str, tuple[str, Schema]] = {
         "Hold the request until the thing has its end, for so many seconds.",
         {"type": "number", "minimum": 0, "maximum": 60},
     ),
-    "scope": ("The topic; left out, the default one.", {"type": "string", "maxLength": 200}),
-    "from": ("The first moment: a date, or a date and time.", {"type": "string"}),
-    "to": ("The moment after the last: a date, or a date and time.", {"type": "string"}),
     "agent": ("Only of this agent.", {"type": "string"}),
     "participant": ("Only of this participant, whatever the case.", {"type": "string"}),
     "format": ("The vendor whose shape is meant.", one_of(FORMATS)),
@@ -32,6 +30,9 @@ QUERY: dict[str, tuple[str, Schema]] = {
         "How many rows a page has.",
         {"type": "integer", "minimum": 1, "maximum": 100, "default": 20},
     ),
+    "scope": ("The scope of the conversation; none is the scope “”.", text(200)),
+    "from": ("From this date or date-time on, by creation.", TEXT),
+    "to": ("Before this date or date-time.", TEXT),
     "kind": ("Repeated, or a list with commas.", many(one_of(Kind.values), minItems=1)),
 }
 REQUIRED = frozenset({"format", "from", "to"})
@@ -66,7 +67,7 @@ class ContractSchema(AutoSchema):
         names = list(self.endpoint.query)
         if self.endpoint.lists:
             names += ["cursor", "limit"]
-        found = [_parameter(name, *QUERY[name]) for name in names]
+        found = [_parameter(name, *QUERY.get(name, ("", TEXT))) for name in names]
         filters = getattr(self.endpoint, "filterset_class", None)
         if filters is not None:
             for name, each in filters.base_filters.items():
@@ -84,14 +85,14 @@ class ContractSchema(AutoSchema):
         return False
 
 
-def _parameter(name: str, text: str, schema: Schema) -> OpenApiParameter:
-    return OpenApiParameter(name, schema, description=text, required=name in REQUIRED)
+def _parameter(name: str, said: str, schema: Schema) -> OpenApiParameter:
+    return OpenApiParameter(name, schema, description=said, required=name in REQUIRED)
 
 
 def _filter_schema(each: Any) -> Schema:
     if isinstance(each, django_filters.ChoiceFilter):
         return one_of(name for name, _ in each.extra["choices"])
-    if isinstance(each, django_filters.UUIDFilter):
+    if isinstance(each, IdFilter):
         return {"type": "string", "format": "uuid"}
     if isinstance(each, django_filters.IsoDateTimeFilter):
         return {"type": "string", "format": "date-time"}

@@ -6,12 +6,12 @@ from typing import Any
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
 from rest_framework.response import Response
 
 from accounts_app import errors
 from accounts_app.api.statuses import status_of
+from accounts_app.api.views import ApiView
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +91,10 @@ def as_response(body: dict[str, Any]) -> JsonResponse:
     return JsonResponse(body, status=body["status"], content_type=CONTENT_TYPE)
 
 
-@csrf_exempt  # it changes nothing, and a client is to hear 404, whatever its method
-def api_not_found(request: HttpRequest, *_: Any, **__: Any) -> HttpResponse:
-    """What an address under `/api/` that does not exist answers."""
-    return as_response(document(404, "not_found", "Not found", "Not found."))
+class NowhereView(ApiView):
+    """What an address under `/api/` that does not exist answers, whatever the method."""
+
+    schema = None
+
+    def http_method_not_allowed(self, request: HttpRequest, *_: Any, **__: Any) -> Any:
+        raise errors.NotFound("Not found.")

@@ -269,6 +269,7 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_CLASSES": ["accounts_app.api.throttling.KeyThrottle"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "accounts_app.api.negotiation.AlwaysJSON",
     "DEFAULT_SCHEMA_CLASS": "config.openapi.ContractSchema",
+    "DEFAULT_METADATA_CLASS": None,
     "EXCEPTION_HANDLER": "config.problems.handle",
     "UNAUTHENTICATED_USER": None,
     "COERCE_DECIMAL_TO_STRING": False,

@@ -6,9 +6,9 @@ from rest_framework.response import Response
 
 from accounts_app.api.fields import Flag, StrictSerializer, Text
 from accounts_app.api.paging import page_of
-from accounts_app.api.views import READERS, ApiView, utc_text
+from accounts_app.api.views import CATALOGUE_READERS, ApiView, utc_text
 from accounts_app.models import Agent
-from accounts_app.services.agents import get_agent, put_agent
+from accounts_app.services.agents import check_own_agent, get_agent, put_agent
 from accounts_app.states import Scope
 
 
@@ -48,7 +48,7 @@ class AgentListView(ApiView):
     serializer_class = AgentShown
 
     def get(self, request: Request) -> HttpResponse:
-        self.actor.require_scope(*READERS, Scope.ADMIN)
+        self.actor.require_scope(*CATALOGUE_READERS)
         self.refuse_unknown({"cursor", "limit"})
         return Response(page_of(request, Agent.objects.visible_to(self.actor), show_agent))
 
@@ -63,12 +63,15 @@ class AgentView(ApiView):
 
     def get(self, request: Request, slug: str) -> HttpResponse:
         agent = get_agent(self.actor, slug)
-        self.actor.require_scope(*READERS, Scope.ADMIN)
+        self.actor.require_scope(*CATALOGUE_READERS)
+        self.refuse_unknown(set())
         return Response(show_agent(agent))
 
     def put(self, request: Request, slug: str) -> HttpResponse:
         data = self.parsed()
         self.actor.require_scope(Scope.ADMIN)
+        check_own_agent(self.actor, slug)
+        self.check_slug(slug)
         body = self.body(AgentBody, data)
         agent, created = put_agent(self.actor, slug=slug, **body)
         return Response(show_agent(agent), status=201 if created else 200)

@@ -26,7 +26,11 @@ from accounts_app.states import Scope
 
 M = TypeVar("M", bound=Model)
 READERS = (Scope.READ, Scope.RUNS, Scope.DECIDE)
+CATALOGUE_READERS = (Scope.READ, Scope.RUNS, Scope.ADMIN)
+"""Who reads agents and integrations; operations are read by `decide` too."""
+
 MAX_WAIT = 60
+MAX_SLUG = 60
 LIST_PARAMETERS = frozenset({"cursor", "limit"})
 
 
@@ -65,6 +69,16 @@ class ApiView(GenericAPIView[Any]):
 
     def body(self, serializer: type[StrictSerializer], data: Any) -> dict[str, Any]:
         return read_body(serializer, data)
+
+    def check_slug(self, slug: str) -> None:
+        """Refuse to make something by a name that is too long.
+
+        Raises:
+            Invalid: `too_long` on `slug`.
+        """
+        if len(slug) > MAX_SLUG:
+            detail = f"A name in an address has at most {MAX_SLUG} characters."
+            raise Invalid([FieldError("slug", "too_long", detail)])
 
     def link(self, kind: str, identity: object) -> str:
         """The absolute address of an object's page in the back office."""
@@ -168,6 +182,19 @@ class ApiView(GenericAPIView[Any]):
                 offered = ", ".join(sorted(known)) or "none"
                 raise Invalid([FieldError(name, "unknown_filter", f"Known: {offered}.")])
 
+    def refuse_unclear(self, names: set[str]) -> None:
+        """Refuse filters without a value, and those that stand twice; `kind` may be repeated.
+
+        Raises:
+            Invalid: `invalid_value`, because both would filter by less than was asked.
+        """
+        for name in names & self.request.query_params.keys():
+            given = self.request.query_params.getlist(name)
+            if not all(given) and name != "q":
+                raise Invalid([FieldError(name, "invalid_value", "Must not be empty.")])
+            if len(given) > 1 and name != "kind":
+                raise Invalid([FieldError(name, "invalid_value", "Stands there twice.")])
+
     def filtered(self, filters: type[FilterSet], rows: QuerySet[M], *more: str) -> QuerySet[M]:
         """Apply the filters of the address.
 
@@ -181,6 +208,7 @@ class ApiView(GenericAPIView[Any]):
         """
         form = filters(data=self.request.query_params, queryset=rows)
         self.refuse_unknown({*form.filters, *LIST_PARAMETERS, *more})
+        self.refuse_unclear(set(form.filters))
         if not form.is_valid():
             raise Invalid(
                 [

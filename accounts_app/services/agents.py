@@ -1,6 +1,6 @@
 """Agents: made and changed by name, as `PUT agents/{slug}` and the back office do."""
 
-from accounts_app.errors import NotFound
+from accounts_app.errors import Forbidden, NotFound
 from accounts_app.models import Agent
 from accounts_app.scoping import Actor
 from accounts_app.services.audit import register_verbs
@@ -43,6 +43,19 @@ def put_agent(
             verb = "agent.created" if created else "agent.changed"
             unit.audit(actor, verb, ("agent", agent.pk, slug), values if created else changed)
     return agent, created
+
+
+def check_own_agent(actor: Actor, slug: str) -> None:
+    """Refuse a key that is bound to another agent.
+
+    Raises:
+        Forbidden: `wrong_agent`.
+    """
+    if actor.agent_id is None:
+        return
+    own = Agent.objects.in_workspace(actor.workspace_id).filter(pk=actor.agent_id, slug=slug)
+    if not own.exists():
+        raise Forbidden("This key is bound to another agent.", code="wrong_agent")
 
 
 def get_agent(actor: Actor, slug: str) -> Agent:

@@ -1,6 +1,19 @@
 """What answers look like."""
 
 from accounts_app.states import ActorType, Channel
+from config.contract.catalogue import (
+    AGENT,
+    DELIVERY,
+    DETECTION,
+    IMPORTED,
+    INCIDENT,
+    INTEGRATION,
+    OPERATION,
+    REPLAY,
+    RULE,
+    TOOLS,
+    WEBHOOK,
+)
 from config.contract.words import (
     COUNT,
     DIGEST,
@@ -20,17 +33,9 @@ from config.contract.words import (
     ref,
     shape,
 )
-from guard_app.states import Detector, GuardEffect
 from integrations_app.actions import STYLES
 from integrations_app.states import (
-    PING,
-    AuthType,
     CallStatus,
-    DeliveryStatus,
-    Effect,
-    EventType,
-    IntegrationKind,
-    Method,
     RunStatus,
     SessionStatus,
 )
@@ -226,52 +231,6 @@ RUN = shape(
         "url": URL,
     }
 )
-AGENT = shape(
-    {
-        "slug": SLUG,
-        "name": TEXT,
-        "tasks_enabled": FLAG,
-        "description": TEXT,
-        "enabled": FLAG,
-        "created_at": MOMENT,
-    }
-)
-INTEGRATION = shape(
-    {
-        "slug": SLUG,
-        "name": TEXT,
-        "kind": one_of(IntegrationKind.values),
-        "base_url": null(TEXT),
-        "auth": shape(
-            {"type": one_of(AuthType.values)}, {"username": TEXT, "name": TEXT, "set": FLAG}
-        ),
-        "default_headers": {"type": "object", "additionalProperties": TEXT},
-        "requires_approval": FLAG,
-        "allow_private_network": FLAG,
-        "enabled": FLAG,
-        "created_at": MOMENT,
-    }
-)
-OPERATION = shape(
-    {
-        "slug": SLUG,
-        "integration": SLUG,
-        "operation": {"type": "string", "description": "integration.operation"},
-        "name": TEXT,
-        "description": TEXT,
-        "method": null(one_of(Method.values)),
-        "path": null(TEXT),
-        "parameters": {**OBJECT, "description": "A JSON Schema, draft 2020-12."},
-        "effect": one_of(Effect.values),
-        "requires_approval": {**FLAG, "description": "Whether calls ask a person first."},
-        "approval": ref("Approval"),
-        "sensitive": many(TEXT),
-        "timeout_seconds": NUMBER,
-        "enabled": FLAG,
-        "version": COUNT,
-        "created_at": MOMENT,
-    }
-)
 COMMENT = shape(
     {
         "id": ID,
@@ -288,103 +247,28 @@ EVENT = shape({"id": ID, "type": TEXT, "at": MOMENT, "actor": ref("Actor"), "dat
 BULK = shape(
     {"results": many(shape({"task": JSON, "status": {"type": "integer"}, "code": null(TEXT)}))}
 )
-TOOLS = shape(
-    {
-        "tools": many({**OBJECT, "description": "In the vendor's shape."}),
-        "operations": {
-            "type": "object",
-            "additionalProperties": TEXT,
-            "description": "Which operation each tool's name stands for.",
-        },
-    }
-)
-IMPORTED = shape(
-    {
-        "created": many(TEXT),
-        "updated": many(TEXT),
-        "skipped": many(shape({"operation": TEXT, "reason": TEXT})),
-    }
-)
-WEBHOOK = shape(
-    {
-        "slug": SLUG,
-        "url": URL,
-        "events": many(one_of(EventType.values)),
-        "allow_private_network": FLAG,
-        "enabled": FLAG,
-        "disabled_reason": null(TEXT),
-        "former_secret_until": null(MOMENT),
-        "created_at": MOMENT,
-    },
-    {"secret": {"type": "string", "pattern": "^whsec_", "description": "Only where it is new."}},
-)
-DELIVERY = shape(
-    {
-        "id": {**ID, "description": "The `webhook-id` of every attempt."},
-        "type": one_of([*EventType.values, PING]),
-        "subject": ID,
-        "status": one_of(DeliveryStatus.values),
-        "attempts": COUNT,
-        "last_status_code": null(COUNT),
-        "last_error": null(TEXT),
-        "next_attempt_at": null(MOMENT),
-        "delivered_at": null(MOMENT),
-        "created_at": MOMENT,
-    }
-)
-RULE = shape(
-    {
-        "slug": SLUG,
-        "name": TEXT,
-        "detector": one_of(Detector.values),
-        "parameters": OBJECT,
-        "applies_to": shape({}, {"agents": many(SLUG), "operations": many(TEXT)}),
-        "effect": one_of(GuardEffect.values),
-        "enabled": FLAG,
-        "shadow": {**FLAG, "description": "Hits are recorded and hold nothing up."},
-        "asynchronous": FLAG,
-        "version": COUNT,
-        "created_at": MOMENT,
-    }
-)
-DETECTION = shape(
-    {
-        "id": ID,
-        "rule": SLUG,
-        "effect": one_of(GuardEffect.values),
-        "shadow": FLAG,
-        "decided": {**FLAG, "description": "Whether this hit is what held the call up."},
-        "failed": {**FLAG, "description": "The rule could not be evaluated."},
-        "tool_call": ID,
-        "agent": SLUG,
-        "operation": {"type": "string", "description": "integration.operation"},
-        "incident": null(ID),
-        "explanation": TEXT,
-        "at": MOMENT,
-    }
-)
 MESSAGE = shape(
     {
         "id": ID,
         "run": ID,
         "role": one_of(MessageRole.values),
         "text": TEXT,
-        "scope": {**TEXT, "description": "The topic; the default one is empty."},
-        "task": null(ID),
+        "scope": TEXT,
+        "task": {**null(ID), "description": "The task that it hints at."},
         "created_at": MOMENT,
     }
 )
 LAST_TASK = shape({"task": null(ID), "pending": many(ID)})
-INPUT_DONE = shape({"task": null(ref("Task")), "message": null(ref("Message"))})
+INPUT_GIVEN = shape({"task": null(ref("Task")), "message": null(ref("Message"))})
 TIMELINE_ITEM = shape(
-    {"at": MOMENT, "type": one_of(("run", "message", "tool_call", "task", "event"))},
+    {"at": MOMENT, "type": one_of(("message", "tool_call", "task", "event", "run"))},
     additionalProperties=True,
-    description="With the members of the object; of an event `event` is its own type.",
+    description="With the members of what it is about.",
 )
 STATS = shape(
     {
         "pending": COUNT,
-        "completed": {**COUNT, "description": "Without the timed-out."},
+        "completed": {**COUNT, "description": "Without those that timed out."},
         "timed_out": COUNT,
         "cancelled": COUNT,
         "total": COUNT,
@@ -404,6 +288,7 @@ PROBLEM = shape(
         "task": {"anyOf": [ref("Task"), {"type": "null"}], "description": "As it is now."},
         "existing": ID,
         "tasks": many(ID),
+        "pending": many(ID),
         "revision": COUNT,
         "draft": JSON,
     },
@@ -422,7 +307,8 @@ SHAPES: dict[str, Schema] = {
     "Detection": DETECTION,
     "Event": EVENT,
     "Import": IMPORTED,
-    "Input": INPUT_DONE,
+    "Incident": INCIDENT,
+    "Input": INPUT_GIVEN,
     "Integration": INTEGRATION,
     "LastTask": LAST_TASK,
     "Message": MESSAGE,
@@ -430,6 +316,7 @@ SHAPES: dict[str, Schema] = {
     "Option": OPTION,
     "Outcome": OUTCOME,
     "Problem": PROBLEM,
+    "Replay": REPLAY,
     "Result": RESULT,
     "Rule": RULE,
     "Run": RUN,
@@ -441,3 +328,7 @@ SHAPES: dict[str, Schema] = {
     "Vote": VOTE,
     "Webhook": WEBHOOK,
 }
+PARTS = frozenset(
+    {"Action", "Actor", "Approval", "Decider", "Option", "Outcome", "Problem", "Task", "Vote"}
+)
+"""Shapes that others are made of, which no endpoint answers by itself."""

@@ -18,7 +18,7 @@ from config.contract.words import (
 from integrations_app.actions import MAX_ACTIONS, MAX_NAME, STYLES
 from integrations_app.policies import MAX_TIMEOUT, MIN_TIMEOUT
 from integrations_app.states import Method
-from tasks_app.kinds import MAX_COMMENT, MAX_TEXT
+from tasks_app.kinds import MAX_COMMENT
 from tasks_app.states import Kind, MessageRole
 
 NAME = {**text(MAX_NAME, blank=False), "pattern": r"\S"}
@@ -122,14 +122,19 @@ MEMBERS: dict[str, dict[str, Schema]] = {
             maxItems=100,
         )
     },
+    "MessageBody": {"role": one_of(MessageRole.values), "text": text(20_000, blank=False)},
+    "InputBody": {**ANSWER, "text": null(TEXT)},
+    "ReplayBody": {
+        "rule": {"description": "The slug of a rule, or a draft with the members of one."},
+        "from": {"type": "string", "description": "A date or date-time."},
+        "to": {"type": "string", "description": "A date or date-time."},
+    },
     "RuleBody": {
         "parameters": {**null(OBJECT), "description": "The detector's own."},
         "applies_to": null(
             closed({}, {"agents": null(many(TEXT)), "operations": null(many(TEXT))})
         ),
     },
-    "MessageBody": {"role": one_of(MessageRole.values), "text": text(MAX_TEXT, blank=False)},
-    "InputBody": {"value": JSON, "comment": null(text(MAX_COMMENT))},
     "ExtendBody": {"timeout_seconds": SECONDS},
     "FailBody": {"error": {**JSON, "description": "What went wrong; not empty."}},
 }

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from config.contract.answers import SHAPES
+from config.contract.answers import PARTS, SHAPES
 from config.contract.bodies import BODY_OF, MEMBERS, WHOLE
-from config.contract.examples import ANSWERS, BODIES
+from config.contract.body_examples import BODIES
+from config.contract.examples import ANSWERS
 from config.contract.operations import OPERATIONS, Op, link_to, refusals
 from config.contract.words import ID, JSON, SLUG, URL, Schema, many, null, ref, shape
 
@@ -47,8 +48,9 @@ ALWAYS = ("X-Request-ID", "RateLimit", "RateLimit-Policy")
 REQUEST_ID = {
     "name": "X-Request-ID",
     "in": "header",
-    "description": "Echoed, and in every log line and audit entry.",
-    "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,64}$"},
+    "description": "Letters, digits and . _ : - (at most 64) are echoed, and stand in every log"
+    " line and audit entry; anything else is replaced.",
+    "schema": {"type": "string"},
 }
 ONCE = {
     "name": "Idempotency-Key",
@@ -69,6 +71,7 @@ def finish(result: dict[str, Any]) -> dict[str, Any]:
     components = made["components"]
     components["schemas"] = schemas = _schemas(components["schemas"])
     components["headers"] = HEADERS
+    _hide(made["paths"])
     for path, methods in made["paths"].items():
         for method, operation in methods.items():
             _complete(method.upper(), path.removeprefix(BASE), operation, schemas)
@@ -77,6 +80,14 @@ def finish(result: dict[str, Any]) -> dict[str, Any]:
                 operation.pop("description", None)
     _add_service(made)
     return made
+
+
+def _hide(paths: dict[str, Any]) -> None:
+    """Leave out what always refuses: incidents are triaged in the back office."""
+    for path in [path for path in paths if path.startswith(f"{BASE}/guard/incidents/")]:
+        paths[path] = {name: each for name, each in paths[path].items() if name == "get"}
+        if not paths[path]:
+            del paths[path]
 
 
 def _renamed(node: Any) -> Any:
@@ -105,7 +116,8 @@ def _schemas(generated: dict[str, Schema]) -> dict[str, Schema]:
             schema["additionalProperties"] = False
         elif name.endswith("Page"):
             found[name] = _page(name.removesuffix("Page"))
-    found |= SHAPES | WHOLE
+    found |= {name: schema for name, schema in SHAPES.items() if name in found or name in PARTS}
+    found |= WHOLE
     for name, example in (BODIES | ANSWERS).items():
         if name in found:
             found[name] = {**found[name], "examples": [example]}

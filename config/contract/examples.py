@@ -1,105 +1,19 @@
-"""Examples of bodies and answers; the tests check each against its shape."""
+"""An example of each answer; the tests check it against its shape."""
 
 from typing import Any
 
-SESSION_ID = "01900000-0000-7000-8000-000000000001"
-RUN_ID = "01900000-0000-7000-8000-000000000002"
-CALL_ID = "01900000-0000-7000-8000-000000000003"
-TASK_ID = "01900000-0000-7000-8000-000000000004"
-KEY_ID = "01900000-0000-7000-8000-000000000005"
-OTHER_ID = "01900000-0000-7000-8000-000000000006"
-THEN = "2026-01-02T03:04:05.000006Z"
-LATER = "2026-01-02T03:05:00.000000Z"
-SITE = "https://assent.example.com/admin/review"
+from config.contract.words import (
+    CALL_ID,
+    KEY_ID,
+    LATER,
+    OTHER_ID,
+    RUN_ID,
+    SESSION_ID,
+    SITE,
+    TASK_ID,
+    THEN,
+)
 
-BODIES: dict[str, Any] = {
-    "AgentBody": {"name": "Support agent", "tasks_enabled": True},
-    "SessionBody": {"agent": "support", "key": "ticket-4711", "participant": "ann@example.com"},
-    "RunBody": {"session": SESSION_ID},
-    "CompleteBody": {"output": {"refunded": 900}},
-    "FailBody": {"error": "The customer has hung up."},
-    "ReasonBody": {"reason": "The customer has hung up."},
-    "CallBody": {
-        "run": RUN_ID,
-        "operation": "payments.refund",
-        "arguments": {"charge": "ch_4711", "amount": 900},
-        "key": "refund-4711",
-        "reason": "The parcel never arrived.",
-    },
-    "ClientResultBody": {"output": {"deleted": 3}},
-    "TaskBody": {
-        "agent": "support",
-        "kind": "multi_option",
-        "title": "Which warehouse ships this order?",
-        "options": [{"id": "ber", "label": "Berlin"}, {"id": "ham", "label": "Hamburg"}],
-        "timeout_seconds": 3600,
-    },
-    "DecideBody": {"action": "approve", "comment": "The charge is theirs.", "revision": 1},
-    "ShortcutBody": {"comment": "The charge is theirs."},
-    "BulkBody": {"items": [{"task": TASK_ID, "action": "approve", "revision": 1}]},
-    "DraftBody": {"draft": {"charge": "ch_4711", "amount": 90}, "revision": 1},
-    "MetadataBody": {"ticket": 4711},
-    "CommentBody": {"text": "I have asked the warehouse."},
-    "QuestionBody": {"question": "Which parcel?"},
-    "InformationBody": {"text": "The one of Tuesday."},
-    "ExtendBody": {"timeout_seconds": 3600},
-    "MessageBody": {"role": "agent", "text": "I have asked for it.", "task": TASK_ID},
-    "InputBody": {"action": "approve", "comment": "The charge is theirs."},
-    "IntegrationBody": {
-        "name": "Payments",
-        "kind": "http",
-        "base_url": "https://payments.example.com",
-        "auth": {"type": "bearer", "token": "secret"},
-    },
-    "OperationBody": {
-        "name": "Refund a charge",
-        "method": "POST",
-        "path": "/refunds",
-        "effect": "once",
-        "parameters": {
-            "type": "object",
-            "required": ["charge", "amount"],
-            "properties": {"charge": {"type": "string"}, "amount": {"type": "number"}},
-        },
-        "requires_approval": True,
-        "approval": {"when": "args.amount > 100"},
-    },
-    "ImportBody": {
-        "document": {
-            "openapi": "3.1.0",
-            "info": {"title": "Payments", "version": "1"},
-            "paths": {
-                "/charges/{id}": {
-                    "get": {
-                        "operationId": "getCharge",
-                        "parameters": [
-                            {
-                                "name": "id",
-                                "in": "path",
-                                "required": True,
-                                "schema": {"type": "string"},
-                            }
-                        ],
-                        "responses": {"200": {"description": "The charge"}},
-                    }
-                }
-            },
-        }
-    },
-    "RuleBody": {
-        "name": "Refunds of a run",
-        "detector": "call_count",
-        "parameters": {"scope": "run", "limit": 3},
-        "applies_to": {"operations": ["payments.refund"]},
-        "effect": "review",
-        "enabled": True,
-    },
-    "WebhookBody": {
-        "url": "https://example.com/assent",
-        "events": ["task.created", "task.completed"],
-        "enabled": True,
-    },
-}
 _DECIDER = {"type": "api_key", "id": KEY_ID, "name": "back office of ours", "on_behalf_of": None}
 _ACTIONS: list[dict[str, Any]] = [
     {"name": "approve", "label": "Approve", "comment_required": False, "style": "primary"},
@@ -164,15 +78,6 @@ _TASK: dict[str, Any] = {
     "completed_at": LATER,
     "url": f"{SITE}/tasks/{TASK_ID}/",
 }
-_MESSAGE = {
-    "id": OTHER_ID,
-    "run": RUN_ID,
-    "role": "user",
-    "text": "Please refund me.",
-    "scope": "",
-    "task": None,
-    "created_at": THEN,
-}
 ANSWERS: dict[str, Any] = {
     "Agent": {
         "slug": "support",
@@ -180,6 +85,8 @@ ANSWERS: dict[str, Any] = {
         "tasks_enabled": True,
         "description": "",
         "enabled": True,
+        "frozen": False,
+        "approval_required_until": None,
         "created_at": THEN,
     },
     "Session": _SESSION,
@@ -253,18 +160,6 @@ ANSWERS: dict[str, Any] = {
         "revision": 1,
         "at": LATER,
     },
-    "Message": _MESSAGE,
-    "Input": {"task": None, "message": _MESSAGE},
-    "LastTask": {"task": TASK_ID, "pending": [TASK_ID]},
-    "TimelineItem": {"at": THEN, "type": "message", **_MESSAGE},
-    "Stats": {
-        "pending": 3,
-        "completed": 4,
-        "timed_out": 2,
-        "cancelled": 1,
-        "total": 10,
-        "median_seconds_to_decision": 42.5,
-    },
     "Draft": {"draft": {"charge": "ch_4711", "amount": 90}, "revision": 2},
     "Bulk": {"results": [{"task": TASK_ID, "status": 409, "code": "already_completed"}]},
     "Integration": {
@@ -325,6 +220,58 @@ ANSWERS: dict[str, Any] = {
         "skipped": [
             {"operation": "upload", "reason": "It takes multipart/form-data, and no JSON."}
         ],
+    },
+    "Message": {
+        "id": OTHER_ID,
+        "run": RUN_ID,
+        "role": "agent",
+        "text": "May I refund this?",
+        "scope": "",
+        "task": TASK_ID,
+        "created_at": THEN,
+    },
+    "LastTask": {"task": TASK_ID, "pending": [TASK_ID]},
+    "Input": {"task": _TASK, "message": None},
+    "TimelineItem": {"at": THEN, "type": "message", "text": "May I refund this?"},
+    "Stats": {
+        "pending": 2,
+        "completed": 7,
+        "timed_out": 1,
+        "cancelled": 0,
+        "total": 10,
+        "median_seconds_to_decision": 48.5,
+    },
+    "Incident": {
+        "id": OTHER_ID,
+        "rule": "refunds-of-a-run",
+        "agent": "support",
+        "operation": "payments.refund",
+        "status": "open",
+        "severity": "high",
+        "count": 2,
+        "first_seen_at": THEN,
+        "last_seen_at": LATER,
+        "tool_calls": [CALL_ID],
+        "tasks": [TASK_ID],
+        "previous": None,
+        "assignee": None,
+        "closed_at": None,
+        "url": f"{SITE}/incidents/{OTHER_ID}/",
+    },
+    "Replay": {
+        "id": OTHER_ID,
+        "rule": {"detector": "call_count", "parameters": {"scope": "run", "limit": 3}},
+        "from": THEN,
+        "to": LATER,
+        "status": "done",
+        "total": 40,
+        "calls": 40,
+        "hits": 2,
+        "would": {"alert": 0, "review": 2, "block": 0, "terminate_session": 0},
+        "decided": {"approved": 1, "rejected": 1, "none": 0},
+        "missed_rejected": 0,
+        "created_at": THEN,
+        "finished_at": LATER,
     },
     "Rule": {
         "slug": "refunds-of-a-run",

@@ -73,9 +73,6 @@ OPERATIONS: dict[tuple[str, str], Op] = {
     ("POST", "/sessions/{id}/terminate"): Op(
         "terminate_session", "Terminate a session, and the runs in it", {409: ("session_ended",)}
     ),
-    ("GET", "/sessions/{id}/last-task"): Op(
-        "get_last_task", "The task that a session's conversation is about, in one scope"
-    ),
     ("GET", "/runs"): Op("list_runs", "Runs, the newest first"),
     ("POST", "/runs"): Op(
         "open_run",
@@ -85,19 +82,6 @@ OPERATIONS: dict[tuple[str, str], Op] = {
         links=("get_run", "complete_run", "request_call", "create_task"),
     ),
     ("GET", "/runs/{id}"): Op("get_run", "One run"),
-    ("GET", "/runs/{id}/timeline"): Op(
-        "get_timeline", "Everything that happened in a run, in order"
-    ),
-    ("GET", "/runs/{id}/messages"): Op("list_messages", "What was said in a run"),
-    ("POST", "/runs/{id}/messages"): Op(
-        "post_message", "Say something in a run, deciding nothing", REFERS, once=True
-    ),
-    ("POST", "/runs/{id}/input"): Op(
-        "give_input",
-        "Answer the run's pending task, or say something",
-        _both(DECIDES, {409: ("ambiguous_task", "no_pending_task")}),
-        once=True,
-    ),
     ("POST", "/runs/{id}/complete"): Op(
         "complete_run", "Complete a run, with its output", {409: ("run_ended",)}
     ),
@@ -105,6 +89,22 @@ OPERATIONS: dict[tuple[str, str], Op] = {
         "fail_run", "Fail a run, with its error", {409: ("run_ended",)}
     ),
     ("POST", "/runs/{id}/terminate"): Op("terminate_run", "Terminate a run", {409: ("run_ended",)}),
+    ("GET", "/sessions/{id}/last-task"): Op(
+        "get_last_task", "The task that a conversation is about, in one scope"
+    ),
+    ("GET", "/runs/{id}/messages"): Op("list_messages", "What was said in a run, oldest first"),
+    ("POST", "/runs/{id}/messages"): Op(
+        "post_message", "Say something in a run", _both(REFERS, {409: ("run_ended",)}), once=True
+    ),
+    ("GET", "/runs/{id}/timeline"): Op(
+        "get_timeline", "Everything that happened in a run, in order"
+    ),
+    ("POST", "/runs/{id}/input"): Op(
+        "give_input",
+        "Answer the run's pending task, or say something in the run",
+        _both(DECIDES, REFERS, {409: ("ambiguous_task", "no_pending_task", "run_ended")}),
+        once=True,
+    ),
     ("GET", "/integrations"): Op("list_integrations", "The integrations of the workspace"),
     ("GET", "/integrations/{slug}"): Op("get_integration", "One integration"),
     ("PUT", "/integrations/{slug}"): Op(
@@ -128,7 +128,7 @@ OPERATIONS: dict[tuple[str, str], Op] = {
     ("PUT", "/integrations/{integration}/operations/{slug}"): Op(
         "put_operation",
         "Add an operation, or bring it to this state",
-        {422: ("not_supported", "not_found")},
+        {422: ("not_supported", "not_found", "unknown_action")},
     ),
     ("GET", "/tool-calls"): Op("list_calls", "Tool calls, the newest first"),
     ("POST", "/tool-calls"): Op(
@@ -207,6 +207,17 @@ OPERATIONS: dict[tuple[str, str], Op] = {
         "Add a guard rule, or bring it to this state",
         {422: ("not_found", "not_supported", "too_complex")},
     ),
+    ("GET", "/guard/incidents"): Op("list_incidents", "The incidents of the workspace"),
+    ("GET", "/guard/incidents/{id}"): Op("get_incident", "One incident"),
+    ("GET", "/guard/replays"): Op("list_replays", "What was tried on recorded calls"),
+    ("POST", "/guard/replays"): Op(
+        "start_replay",
+        "Try a rule on recorded calls",
+        {422: ("not_found", "not_supported", "too_complex")},
+        once=True,
+        links=("get_replay",),
+    ),
+    ("GET", "/guard/replays/{id}"): Op("get_replay", "One replay"),
     ("GET", "/guard/detections"): Op(
         "list_detections", "Every hit of the guard, those of shadow rules included"
     ),

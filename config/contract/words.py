@@ -17,6 +17,17 @@ JSON: Schema = {"description": "Any JSON value."}
 OBJECT: Schema = {"type": "object", "additionalProperties": True}
 DIGEST: Schema = {"type": "string", "description": "SHA-256."}
 
+# What the examples speak of.
+SESSION_ID = "01900000-0000-7000-8000-000000000001"
+RUN_ID = "01900000-0000-7000-8000-000000000002"
+CALL_ID = "01900000-0000-7000-8000-000000000003"
+TASK_ID = "01900000-0000-7000-8000-000000000004"
+KEY_ID = "01900000-0000-7000-8000-000000000005"
+OTHER_ID = "01900000-0000-7000-8000-000000000006"
+THEN = "2026-01-02T03:04:05.000006Z"
+LATER = "2026-01-02T03:05:00.000000Z"
+SITE = "https://assent.example.com/admin/review"
+
 
 def ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}

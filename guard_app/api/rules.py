@@ -7,6 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts_app.api.fields import AnyJson, Choice, Flag, Number, StrictSerializer, Text
+from accounts_app.api.filters import IdFilter
 from accounts_app.api.paging import page_of
 from accounts_app.api.views import ApiView, utc_text
 from accounts_app.states import Scope
@@ -54,7 +55,7 @@ class DetectionFilter(django_filters.FilterSet):
         choices=[("true", "true"), ("false", "false")], method="by_shadow"
     )
     agent = django_filters.CharFilter(field_name="agent__slug")
-    tool_call = django_filters.UUIDFilter(field_name="tool_call")
+    tool_call = IdFilter(field_name="tool_call")
 
     class Meta:
         model = Detection
@@ -123,6 +124,7 @@ class RuleView(ApiView):
     def get(self, request: Request, slug: str) -> HttpResponse:
         rule = get_rule(self.actor, slug)
         self.actor.require_scope(Scope.READ, Scope.ADMIN)
+        self.refuse_unknown(set())
         return Response(show_rule(rule))
 
     def put(self, request: Request, slug: str) -> HttpResponse:

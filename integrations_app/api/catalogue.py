@@ -7,7 +7,7 @@ from rest_framework.response import Response
 
 from accounts_app.api.fields import AnyJson, Choice, Flag, Number, Object, StrictSerializer, Text
 from accounts_app.api.paging import page_of
-from accounts_app.api.views import READERS, ApiView, utc_text
+from accounts_app.api.views import CATALOGUE_READERS, READERS, ApiView, utc_text
 from accounts_app.errors import FieldError, Invalid
 from accounts_app.states import Scope
 from integrations_app import tools
@@ -142,7 +142,7 @@ class IntegrationsView(ApiView):
     serializer_class = IntegrationShown
 
     def get(self, request: Request) -> HttpResponse:
-        self.actor.require_scope(*READERS, Scope.ADMIN)
+        self.actor.require_scope(*CATALOGUE_READERS)
         self.refuse_unknown({"cursor", "limit"})
         rows = Integration.objects.visible_to(self.actor)
         return Response(page_of(request, rows, show_integration))
@@ -158,12 +158,14 @@ class IntegrationView(ApiView):
 
     def get(self, request: Request, slug: str) -> HttpResponse:
         row = get_integration(self.actor, slug)
-        self.actor.require_scope(*READERS, Scope.ADMIN)
+        self.actor.require_scope(*CATALOGUE_READERS)
+        self.refuse_unknown(set())
         return Response(show_integration(row))
 
     def put(self, request: Request, slug: str) -> HttpResponse:
         data = self.parsed()
         self.actor.require_scope(Scope.ADMIN)
+        self.check_slug(slug)
         body = self.body(IntegrationBody, data)
         headers = body.get("default_headers") or {}
         for name, value in headers.items():
@@ -269,12 +271,14 @@ class OperationView(ApiView):
     def get(self, request: Request, integration: str, slug: str) -> HttpResponse:
         row = get_operation(self.actor, integration, slug)
         self.actor.require_scope(*READERS, Scope.ADMIN)
+        self.refuse_unknown(set())
         return Response(show_operation(row))
 
     def put(self, request: Request, integration: str, slug: str) -> HttpResponse:
         data = self.parsed()
         parent = get_integration(self.actor, integration)
         self.actor.require_scope(Scope.ADMIN)
+        self.check_slug(slug)
         body = self.body(OperationBody, data)
         timeout = body.get("timeout_seconds")
         values = OperationValues(

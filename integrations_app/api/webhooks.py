@@ -134,6 +134,7 @@ class WebhookView(WebhookApiView):
     def put(self, request: Request, slug: str) -> HttpResponse:
         data = self.parsed()
         self.require(Scope.ADMIN)
+        self.check_slug(slug)
         body = self.body(WebhookBody, data)
         values = WebhookValues(
             url=body["url"],

@@ -170,9 +170,9 @@ def _check_address(values: IntegrationValues) -> Origin | None:
 
 def _check_auth(auth: Mapping[str, Any]) -> dict[str, str]:
     kind = auth.get("type")
-    if kind not in AUTH_MEMBERS:
+    if not isinstance(kind, str) or kind not in AUTH_MEMBERS:
         _refuse("auth.type", f"Choose from {', '.join(AUTH_MEMBERS)}.")
-    members = AUTH_MEMBERS[str(kind)]
+    members = AUTH_MEMBERS[kind]
     for name in auth.keys() - {"type", *members}:
         _refuse(f"auth.{name}", f"Not a member of {kind}.", "unknown_field")
     for name in members:

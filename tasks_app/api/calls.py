@@ -6,6 +6,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts_app.api.fields import AnyJson, Key, Number, Object, Reference, StrictSerializer, Text
+from accounts_app.api.filters import IdFilter
 from accounts_app.api.paging import page_of
 from accounts_app.api.views import READERS, ApiView
 from accounts_app.errors import Conflict, FieldError, Invalid, NotFound
@@ -50,8 +51,8 @@ class ClientResultBody(StrictSerializer):
 
 class CallFilter(django_filters.FilterSet):
     agent = django_filters.CharFilter(field_name="agent__slug")
-    run = django_filters.UUIDFilter(field_name="run")
-    session = django_filters.UUIDFilter(field_name="run__session")
+    run = IdFilter(field_name="run")
+    session = IdFilter(field_name="run__session")
     status = django_filters.ChoiceFilter(choices=CallStatus.choices)
 
     class Meta:

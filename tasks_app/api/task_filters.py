@@ -6,6 +6,7 @@ import django_filters
 from django.db.models import Q, QuerySet
 from django.http import QueryDict
 
+from accounts_app.api.filters import IdFilter
 from accounts_app.api.paging import NEWEST_FIRST, Order
 from accounts_app.errors import FieldError, Invalid
 from tasks_app.models import UserTask
@@ -26,8 +27,8 @@ class TaskFilter(django_filters.FilterSet):
         choices=[(name, name) for name in GROUPS], method="by_group"
     )
     agent = django_filters.CharFilter(field_name="agent__slug")
-    session = django_filters.UUIDFilter(field_name="session")
-    run = django_filters.UUIDFilter(field_name="run")
+    session = IdFilter(field_name="session")
+    run = IdFilter(field_name="run")
     participant = django_filters.CharFilter(lookup_expr="iexact")
     outcome = django_filters.CharFilter(field_name="action")
     timed_out = django_filters.ChoiceFilter(
