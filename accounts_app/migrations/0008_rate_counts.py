@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts_app', '0006_agents_frozen'),
+        ('accounts_app', '0007_time_zones'),
     ]
 
     operations = [
