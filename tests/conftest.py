@@ -31,6 +31,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         running.stop()
 
 
+OWN_STACK = {"server", "installation"}
+"""Groups whose tests start an installation with a database of its own."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what need not run once more for another database."""
+    for item in items:
+        group = item.get_closest_marker("xdist_group")
+        if group is not None and group.args[0] in OWN_STACK:
+            item.add_marker("own_stack")
+
+
 @pytest.fixture(scope="session")
 def django_db_keepdb(django_db_modify_db_settings: None) -> bool:
     """Whether a migrated database stands there already, so that only what is new is migrated."""

@@ -3,6 +3,9 @@
 Where no PostgreSQL answers, a throwaway one is started; where RabbitMQ or Chromium is missing,
 the tests that need it are left out and that is said aloud. With ASSENT_TEST_REQUIRE=1 (as in CI)
 whatever is missing is a failure.
+
+Tests that start an installation of their own, and those in a browser, do not depend on the
+database that pytest was given: they run once, with the first suite.
 """
 
 import os
@@ -23,10 +26,14 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
+WORKERS = os.environ.get("ASSENT_TEST_WORKERS", "3")
+ONCE = ["own_stack", "browser"]
+
+
 def suite(database_url: str, markers: list[str], arguments: list[str]) -> int:
-    """Run pytest on one database; returns its status."""
+    """Run pytest on one database, without the tests of these markers; returns its status."""
     environ = {**os.environ, "DATABASE_URL": database_url}
-    command = [sys.executable, "-m", "pytest", *arguments]
+    command = [sys.executable, "-m", "pytest", "-n", WORKERS, "--dist", "loadgroup", *arguments]
     if markers:
         command += ["-m", " and ".join(f"not {marker}" for marker in markers)]
     return subprocess.call(command, env=environ)
@@ -67,10 +74,10 @@ def main() -> int:
         return status
     if has_postgres:
         say("PostgreSQL")
-        return suite(url, left_out, arguments)
+        return suite(url, [*left_out, *ONCE], arguments)
     with throwaway_postgres.throwaway() as server:
         say("PostgreSQL, a throwaway one of our own")
-        return suite(server.url, left_out, arguments)
+        return suite(server.url, [*left_out, *ONCE], arguments)
 
 
 if __name__ == "__main__":
