@@ -5,7 +5,7 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
 
 from accounts_app.api import agents
 from config.problems import NowhereView
-from guard_app.api import rules
+from guard_app.api import replays, rules
 from integrations_app.api import catalogue, sessions, webhooks
 from tasks_app.api import calls, conversations, deciding, incidents, runs, tasks, working
 
@@ -62,6 +62,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("webhooks/deliveries/<str:pk>/redeliver", webhooks.RedeliverView.as_view()),
     path("guard/rules", rules.RulesView.as_view()),
     path("guard/rules/<slug:slug>", rules.RuleView.as_view()),
+    path("guard/replays", replays.ReplaysView.as_view()),
+    path("guard/replays/<str:pk>", replays.ReplayView.as_view()),
     path("guard/incidents", incidents.IncidentsView.as_view()),
     path("guard/incidents/<str:pk>", incidents.IncidentView.as_view()),
     path("guard/incidents/<str:pk>/<slug:act>", incidents.IncidentTriageView.as_view()),

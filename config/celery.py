@@ -22,9 +22,10 @@ from kombu.utils.json import dumps, loads
 from config.home import write_once
 
 PROJECT = Path(__file__).resolve().parent.parent
-JOB_APPS = ["accounts_app", "integrations_app", "tasks_app"]
+JOB_APPS = ["accounts_app", "integrations_app", "guard_app", "tasks_app"]
 SWEEP_SECONDS = 5
 PRUNE_SECONDS = 6 * 3600
+LEARN_SECONDS = 300
 CALLS, SWEEPS, WEBHOOKS = "calls", "sweeps", "webhooks"
 LONGEST_CALL_SECONDS = 300
 """The longest time-out of an operation; a lease is 30 s longer, a job's limits lie behind it."""
@@ -191,6 +192,11 @@ def job_settings() -> dict[str, Any]:
                 "options": {"expires": SWEEP_SECONDS},
             },
             "prune": {"task": "integrations_app.prune", "schedule": PRUNE_SECONDS},
+            "learn": {
+                "task": "guard_app.learn",
+                "schedule": LEARN_SECONDS,
+                "options": {"expires": LEARN_SECONDS},
+            },
         },
     }
 

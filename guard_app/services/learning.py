@@ -15,6 +15,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
+from accounts_app.clock import db_now
 from accounts_app.models import Workspace
 from accounts_app.services.unit import Unit, unit_of_work
 from guard_app.facts import Need, Pace, Range, UsualPace, UsualValues
@@ -25,6 +26,7 @@ from integrations_app.models import ToolCall
 LAG = dt.timedelta(seconds=60)
 """Younger calls are left for the next time: they may still be written by others."""
 
+BEHIND = dt.timedelta(minutes=10)
 WEEKS_KEPT = 8
 HOURS_A_WEEK = 168
 STEP = math.log(1.1)
@@ -39,7 +41,7 @@ def learned_facts(call: ToolCall, needs: Sequence[Need], now: dt.datetime) -> di
     if pointers:
         rows = Baseline.objects.filter(operation=call.operation_id, pointer__in=pointers)
         for row in rows:
-            facts[pointers[row.pointer]] = range_of(_sketch(row.data))
+            facts[pointers[row.pointer]] = range_of(sketch_of(row.data))
     if UsualPace() in facts:
         pace = Baseline.objects.filter(agent=call.agent_id, operation__isnull=True).first()
         facts[UsualPace()] = pace_of(pace.data, now) if pace is not None else None
@@ -72,6 +74,13 @@ def learn(workspace_id: UUID) -> int:
 def learn_all() -> int:
     """Keep up the baselines of every workspace."""
     return sum(learn(pk) for pk in Workspace.objects.values_list("pk", flat=True))
+
+
+def learn_when_behind() -> int:
+    """Keep up the baselines that no job has kept up for ten minutes, as without a broker."""
+    fresh = LearningMark.objects.filter(until__gt=db_now() - BEHIND).values("workspace")
+    late = Workspace.objects.exclude(pk__in=fresh).values_list("pk", flat=True)
+    return sum(learn(pk) for pk in late)
 
 
 def rebuild(workspace_id: UUID) -> int:
@@ -137,12 +146,13 @@ def _keep(
         Baseline.objects.filter(pk=before.pk).update(data=data)
 
 
-def _sketch(data: Mapping[str, Any]) -> Sketch:
+def sketch_of(data: Mapping[str, Any]) -> Sketch:
+    """The sketch as a baseline keeps it."""
     return Counter({int(step): count for step, count in (data.get("steps") or {}).items()})
 
 
 def _sketch_of_row(row: Baseline | None) -> Sketch:
-    return Counter() if row is None else _sketch(row.data)
+    return Counter() if row is None else sketch_of(row.data)
 
 
 def step_of(number: float) -> int:

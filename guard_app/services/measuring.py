@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from typing import Any
+from uuid import UUID
 
 from django.utils.crypto import salted_hmac
 
@@ -54,10 +55,13 @@ def measures_of(
 
 def value_digest(call: ToolCall, arguments: Mapping[str, Any], pointer: str) -> str:
     """A digest that tells equal values, and from which nobody guesses what they are."""
-    text = canonical({"value": get(arguments, pointer)})
-    return salted_hmac(f"assent.measure:{call.workspace_id}", text, algorithm="sha256").hexdigest()[
-        :32
-    ]
+    return digest_of(call.workspace_id, canonical({"value": get(arguments, pointer)}))
+
+
+def digest_of(workspace_id: UUID, text: str) -> str:
+    """The keyed digest of a value's canonical JSON."""
+    salt = f"assent.measure:{workspace_id}"
+    return salted_hmac(salt, text, algorithm="sha256").hexdigest()[:32]
 
 
 def _scalars(arguments: Mapping[str, Any]) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from accounts_app.errors import FieldError, Invalid, NotFound
+from accounts_app.errors import Conflict, FieldError, Invalid, NotFound
 from accounts_app.models import Agent
 from accounts_app.scoping import Actor
 from accounts_app.services.audit import register_verbs
@@ -31,13 +31,22 @@ class RuleValues:
     asynchronous: bool = False
 
 
-def put_rule(actor: Actor, slug: str, values: RuleValues) -> tuple[GuardRule, bool]:
+def put_rule(
+    actor: Actor, slug: str, values: RuleValues, *, expected_version: int | None = None
+) -> tuple[GuardRule, bool]:
     """Create the rule or bring it to this state; a change makes a new version.
+
+    Args:
+        actor: who does it.
+        slug: its name.
+        values: what it shall be.
+        expected_version: what the editor looked at; 0 for one that must be new.
 
     Returns:
         The rule, and whether it is new.
 
     Raises:
+        Conflict: `key_exists` or `stale_version`, it is not at the expected version.
         Invalid: naming each member that is wrong, and what would be right.
     """
     if len(slug) > 60:
@@ -50,6 +59,7 @@ def put_rule(actor: Actor, slug: str, values: RuleValues) -> tuple[GuardRule, bo
             defaults={**columns, "created_at": unit.now},
         )
         rule = GuardRule.objects.select_for_update(no_key=True).get(pk=rule.pk)
+        _check_version(rule, created, expected_version)
         changed = [name for name, value in columns.items() if getattr(rule, name) != value]
         if changed:
             GuardRule.objects.filter(pk=rule.pk).update(**columns, version=rule.version + 1)
@@ -59,6 +69,14 @@ def put_rule(actor: Actor, slug: str, values: RuleValues) -> tuple[GuardRule, bo
             facts = {"version": rule.version, **{name: columns[name] for name in changed}}
             unit.audit(actor, verb, ("guard_rule", rule.pk, slug), columns if created else facts)
     return rule, created
+
+
+def _check_version(rule: GuardRule, created: bool, expected: int | None) -> None:
+    if expected == 0 and not created:
+        raise Conflict(f"There is a rule {rule.slug!r} already.", code="key_exists")
+    if expected and rule.version != expected:
+        text = f"You edited version {expected}; the present one is {rule.version}. Look again."
+        raise Conflict(text, code="stale_version")
 
 
 def get_rule(actor: Actor, slug: str) -> GuardRule:

@@ -3,6 +3,7 @@ from typing import Any, ClassVar, NoReturn
 import django_filters
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpResponse
+from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -29,8 +30,8 @@ class IncidentShown(StrictSerializer):
     count = Number()
     first_seen_at = Text()
     last_seen_at = Text()
-    tool_calls = Text(help_text="Ids, newest first, at most 1,000.")
-    tasks = Text(help_text="Ids, newest first, at most 1,000.")
+    tool_calls = serializers.ListField(child=Text(), help_text="Newest first, at most 1,000.")
+    tasks = serializers.ListField(child=Text(), help_text="Newest first, at most 1,000.")
     previous = Text(allow_null=True)
     assignee = Text(allow_null=True)
     closed_at = Text(allow_null=True)

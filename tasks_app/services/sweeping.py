@@ -16,6 +16,8 @@ from accounts_app.models import Heartbeat, Wake
 from accounts_app.services.idempotency import forget_old
 from accounts_app.services.throttling import forget_windows
 from accounts_app.services.unit import unit_of_work
+from guard_app.services.learning import learn_when_behind
+from guard_app.services.replays import REPLAY, due_replays, run_replay
 from integrations_app.services.deliveries import bury_exhausted, deliver_all, due_webhooks
 from integrations_app.services.execution import due_calls, execute, lapsed_calls, recover
 from integrations_app.services.outbox import DELIVER
@@ -48,10 +50,13 @@ def sweep(*, execute_here: bool) -> dict[str, int]:
     done["deliveries_buried"] = bury_exhausted(BATCH)
     if execute_here:
         done["calls_executed"] = _each(due_calls, lambda pk: bool(execute(pk).status))
+        done["replays_run"] = _each(due_replays, run_replay)
         done["webhooks_sent"] = _each(due_webhooks, deliver_all)
     else:
         done["calls_rung"] = _ring_again(due_calls, EXECUTE)
+        done["replays_rung"] = _ring_again(due_replays, REPLAY)
         done["webhooks_rung"] = _ring_again(due_webhooks, DELIVER)
+    done["calls_learned"] = learn_when_behind()
     done["screened_late"] = _each(late_screenings, screen_later)
     done["replays_forgotten"] = forget_old()
     forget_windows()

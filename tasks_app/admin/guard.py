@@ -1,0 +1,211 @@
+"""The guard's overview, and incidents: found, triaged, and what contains their agents."""
+
+import datetime as dt
+from collections.abc import Callable
+from uuid import UUID
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.utils.dateparse import parse_datetime
+
+from accounts_app.backoffice.lists import listed
+from accounts_app.backoffice.pages import Page, register
+from accounts_app.clock import db_now
+from accounts_app.errors import FieldError, Invalid, NotFound
+from accounts_app.links import page_path
+from accounts_app.models import Agent, Membership
+from accounts_app.states import Permission, permissions_of
+from guard_app.models import Incident
+from guard_app.services import incidents
+from guard_app.states import INCIDENT_OPEN, IncidentStatus, Severity
+from tasks_app import guard_figures
+from tasks_app.models import UserTask
+from tasks_app.services import containment
+
+READ = (Permission.SEE_ANOMALIES, Permission.SEE_ALL_TASKS, Permission.READ_AUDIT)
+SHOWN = 50
+Act = Callable[["IncidentActPage", Incident], str]
+
+
+@register("guard/", "guard")
+class GuardPage(Page):
+    """Hits over time, how often people agreed, and whose calls are hit."""
+
+    title = "Guard"
+    template_name = "tasks_app/guard.html"
+    permissions = READ
+
+    def get(self, request: HttpRequest) -> HttpResponseBase:
+        now = db_now()
+        hits, capped = guard_figures.newest_hits(self.actor, now)
+        open_ones = Incident.objects.visible_to(self.actor).filter(status__in=INCIDENT_OPEN)
+        frozen = Agent.objects.visible_to(self.actor).filter(frozen_at__isnull=False)
+        return self.render(
+            hits=guard_figures.hits_by_day(hits, now, capped),
+            precision=guard_figures.precision_by_rule(hits, capped),
+            agents=guard_figures.hits_by_agent(hits, capped),
+            newest=list(open_ones.select_related("rule", "agent", "operation__integration")[:8]),
+            frozen=list(frozen),
+            now=now,
+        )
+
+
+@register("guard/incidents/", "incidents")
+class IncidentsPage(Page):
+    """Incidents, the open ones first."""
+
+    title = "Incidents"
+    template_name = "tasks_app/incidents.html"
+    permissions = READ
+
+    def get(self, request: HttpRequest) -> HttpResponseBase:
+        rows = Incident.objects.visible_to(self.actor).select_related(
+            "rule", "agent", "operation__integration", "assignee"
+        )
+        status = request.GET.get("status", "unresolved")
+        if status == "unresolved":
+            rows = rows.filter(status__in=INCIDENT_OPEN)
+        elif status in IncidentStatus.values:
+            rows = rows.filter(status=status)
+        severity = request.GET.get("severity", "")
+        if severity in Severity.values:
+            rows = rows.filter(severity=severity)
+        if request.GET.get("mine"):
+            rows = rows.filter(assignee=self.actor.user_id)
+        columns = ("rule__name", "rule__slug", "agent__slug", "operation__slug")
+        return self.render(
+            listed=listed(request, rows.order_by("-last_seen_at", "-pk"), columns),
+            chosen=status,
+            severity=severity,
+            mine=bool(request.GET.get("mine")),
+            statuses=[("unresolved", "Unresolved"), *IncidentStatus.choices, ("all", "All")],
+            severities=Severity.choices,
+            now=db_now(),
+        )
+
+
+@register("guard/incidents/<uuid:pk>/", "incident")
+class IncidentPage(Page):
+    """One incident: what was hit, what people do about it, and what stops the agent."""
+
+    template_name = "tasks_app/incident.html"
+    permissions = READ
+    parents = (("Incidents", "admin:incidents"),)
+
+    def get(self, request: HttpRequest, pk: UUID) -> HttpResponseBase:
+        incident = incidents.get_incident(self.actor, pk)
+        hits = incident.detections.select_related("tool_call__run")
+        tasks = UserTask.objects.visible_to(self.actor).filter(incident=incident)
+        members = Membership.objects.in_workspace(self.actor.workspace_id).filter(is_active=True)
+        return self.render(
+            title=str(incident),
+            incident=incident,
+            hits=list(hits.order_by("-created_at", "-pk")[:SHOWN]),
+            tasks=list(tasks.order_by("-created_at")[:SHOWN]),
+            notes=list(incident.notes.order_by("created_at")),
+            analysts=[
+                row.user.username
+                for row in members.select_related("user")
+                if Permission.DECIDE_ANOMALIES in permissions_of(row.role_set)
+            ],
+            may_triage=self.actor.can(Permission.DECIDE_ANOMALIES),
+            is_open=incident.status in INCIDENT_OPEN,
+            now=db_now(),
+        )
+
+
+@register("guard/incidents/<uuid:pk>/<slug:act>/", "incident_act")
+class IncidentActPage(Page):
+    """An act on an incident or its agent; shown nowhere, so only a POST does anything."""
+
+    permissions = (Permission.DECIDE_ANOMALIES,)
+
+    def post(self, request: HttpRequest, pk: UUID, act: str) -> HttpResponseBase:
+        incident = incidents.get_incident(self.actor, pk)
+        if act not in ACTS:
+            raise NotFound("There is no such act.")
+        return self.act(lambda: ACTS[act](self, incident), then=page_path("incident", pk))
+
+    def said(self, name: str) -> str:
+        """What was typed into a field."""
+        return str(self.request.POST.get(name, "")).replace("\0", "").strip()
+
+
+def _acknowledge(page: IncidentActPage, incident: Incident) -> str:
+    incidents.acknowledge(page.actor, incident.pk)
+    return "Acknowledged."
+
+
+def _resolve(page: IncidentActPage, incident: Incident) -> str:
+    incidents.resolve(page.actor, incident.pk, page.said("note"))
+    return "Resolved; the next hit opens a new incident."
+
+
+def _dismiss(page: IncidentActPage, incident: Incident) -> str:
+    incidents.dismiss(page.actor, incident.pk, page.said("note"))
+    return "Dismissed as a false positive."
+
+
+def _assign(page: IncidentActPage, incident: Incident) -> str:
+    name = page.said("assignee")
+    incidents.assign(page.actor, incident.pk, name)
+    return f"Assigned to {name}." if name else "Assigned to nobody."
+
+
+def _note(page: IncidentActPage, incident: Incident) -> str:
+    incidents.note(page.actor, incident.pk, page.said("text"))
+    return "The note is kept."
+
+
+def _freeze(page: IncidentActPage, incident: Incident) -> str:
+    containment.freeze_agent(page.actor, incident.agent_id, page.said("reason"))
+    return f"{incident.agent.name} is frozen: nothing of it starts or is sent."
+
+
+def _thaw(page: IncidentActPage, incident: Incident) -> str:
+    containment.thaw_agent(page.actor, incident.agent_id, page.said("reason"))
+    return f"{incident.agent.name} is thawed; what waited goes on."
+
+
+def _require_approval(page: IncidentActPage, incident: Incident) -> str:
+    until = _moment(page.said("until"))
+    containment.require_approval(page.actor, incident.agent_id, until)
+    if until is None:
+        return "Calls of the agent need approval only where their operation says so."
+    return f"Every call of the agent needs approval until {until:%Y-%m-%d %H:%M} UTC."
+
+
+def _cancel(page: IncidentActPage, incident: Incident) -> str:
+    count = containment.cancel_pending(page.actor, incident.agent_id, page.said("reason"))
+    return f"{count} call{'' if count == 1 else 's'} cancelled."
+
+
+def _terminate(page: IncidentActPage, incident: Incident) -> str:
+    count = containment.terminate_sessions(page.actor, incident.pk, page.said("reason"))
+    return f"{count} session{'' if count == 1 else 's'} terminated."
+
+
+ACTS: dict[str, Act] = {
+    "acknowledge": _acknowledge,
+    "resolve": _resolve,
+    "dismiss": _dismiss,
+    "assign": _assign,
+    "note": _note,
+    "freeze": _freeze,
+    "thaw": _thaw,
+    "require-approval": _require_approval,
+    "cancel": _cancel,
+    "terminate": _terminate,
+}
+
+
+def _moment(text: str) -> dt.datetime | None:
+    if not text:
+        return None
+    try:
+        moment = parse_datetime(text)
+    except ValueError:
+        moment = None
+    if moment is None:
+        raise Invalid([FieldError("until", "invalid_value", "Must be a date and a time.")])
+    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)

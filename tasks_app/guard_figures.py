@@ -1,0 +1,63 @@
+"""What the guard's overview says, from bounded reads of the newest hits."""
+
+import datetime as dt
+from collections import Counter, defaultdict
+
+from django.utils import timezone
+
+from accounts_app.scoping import Actor
+from guard_app.models import Detection, Incident
+from guard_app.services.replays import what_people_said
+from guard_app.states import GuardEffect, IncidentStatus
+from tasks_app.dashboard import DAYS, Table
+
+MOST = 5000
+TOP = 10
+SHADOW = "In shadow"
+
+
+def newest_hits(actor: Actor, now: dt.datetime) -> tuple[list[Detection], bool]:
+    """The visible hits of the last 14 days, and whether there are more."""
+    rows = Detection.objects.visible_to(actor).filter(created_at__gte=now - dt.timedelta(days=DAYS))
+    rows = rows.select_related("rule", "agent", "incident", "tool_call")
+    found = list(rows.order_by("-created_at", "-pk")[: MOST + 1])
+    return found[:MOST], len(found) > MOST
+
+
+def hits_by_day(found: list[Detection], now: dt.datetime, capped: bool) -> Table:
+    """Hits of the last 14 days by effect; those of shadow rules apart."""
+    counts: dict[dt.date, Counter[str]] = defaultdict(Counter)
+    for hit in found:
+        name = SHADOW if hit.shadow else GuardEffect(hit.effect).label
+        counts[timezone.localtime(hit.created_at).date()][name] += 1
+    columns = [*GuardEffect.labels, SHADOW]
+    today = timezone.localtime(now).date()
+    days = [today - dt.timedelta(days=number) for number in range(DAYS - 1, -1, -1)]
+    rows = [(f"{day:%d %b}", [counts[day][name] for name in columns]) for day in days]
+    return Table(columns, rows, capped)
+
+
+def precision_by_rule(found: list[Detection], capped: bool) -> Table:
+    """What people decided about the calls that each rule hit."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for hit in found:
+        counts[hit.rule.name]["hits"] += 1
+        counts[hit.rule.name][what_people_said(hit.tool_call)] += 1
+        if hit.incident is not None and hit.incident.status == IncidentStatus.DISMISSED:
+            counts[hit.rule.name]["dismissed"] += 1
+    columns = ("hits", "rejected", "approved", "none", "dismissed")
+    heads = ("Hits", "Rejected", "Approved", "Nobody asked", "Of dismissed incidents")
+    top = sorted(counts.items(), key=lambda pair: -pair[1]["hits"])[:TOP]
+    return Table(heads, [(name, [each[c] for c in columns]) for name, each in top], capped)
+
+
+def hits_by_agent(found: list[Detection], capped: bool) -> Table:
+    """The agents whose calls are hit most."""
+    counts = Counter(hit.agent.name for hit in found)
+    return Table(["Hits"], [(name, [count]) for name, count in counts.most_common(TOP)], capped)
+
+
+def open_incidents(actor: Actor) -> int:
+    """How many incidents wait for somebody, for the navigation; counted to 100 at most."""
+    rows = Incident.objects.visible_to(actor).filter(status=IncidentStatus.OPEN)
+    return rows.order_by().values("pk")[:100].count()
