@@ -1,0 +1,189 @@
+"""The guard's pages: who sees them, what they show, and what acting on them does."""
+
+import json
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from accounts_app.models import Agent
+from guard_app.models import GuardRule, Incident, Replay
+from guard_app.services.replays import due_replays, run_replay
+from integrations_app.models import ToolCall
+from tasks_app.guard_figures import open_incidents
+from tests.backoffice.people import signed_in
+from tests.conftest import World
+from tests.guard_app.test_screening import statuses
+from tests.guard_app.test_verdicts import refund, suspicious
+
+PAGES = ["/admin/guard/", "/admin/guard/incidents/", "/admin/guard/rules/"]
+
+
+def opened(world: World) -> Incident:
+    suspicious(world, "alert")
+    refund(world)
+    return Incident.objects.get()
+
+
+@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize(
+    ("who", "status"), [("gus", 200), ("admin", 200), ("aud", 200), ("ann", 403), ("bob", 403)]
+)
+def test_who_sees_the_guard(world: World, who: str, status: int, path: str) -> None:
+    opened(world)
+    assert signed_in(who).get(path).status_code == status
+
+
+def test_the_overview_shows_hits_precision_and_agents(world: World) -> None:
+    opened(world)
+    text = signed_in("gus").get("/admin/guard/").content.decode()
+    for part in ("Hits, last 14 days", "Support", "condition", "payments.refund"):
+        assert part in text, part
+
+
+def test_what_an_agent_wrote_is_never_markup(world: World) -> None:
+    world.admin.put(
+        "guard/rules/odd",
+        {
+            "name": "Odd",
+            "detector": "new_value",
+            "parameters": {"argument": "/charge"},
+            "applies_to": {},
+            "effect": "alert",
+            "enabled": True,
+        },
+    ).ok(201)
+    run = world.run()
+    refund(world, 1, run, "fine")
+    refund(world, 1, run, "<script>alert(1)</script>\u202e{{ 1 }}")
+    incident = Incident.objects.get()
+    text = signed_in("gus").get(f"/admin/guard/incidents/{incident.pk}/").content.decode()
+    assert "<script>alert(1)" not in text
+    assert "\u202e" not in text
+    rule_page = signed_in("gus").get("/admin/guard/rules/odd/").content.decode()
+    assert "<script>alert(1)" not in rule_page
+
+
+def act(client: Client, incident: Incident, verb: str, **data: str) -> None:
+    answer = client.post(f"/admin/guard/incidents/{incident.pk}/{verb}/", data)
+    assert answer.status_code == 302, answer.content[:500]
+
+
+def test_an_incident_is_triaged_from_its_page(world: World) -> None:
+    incident, gus = opened(world), signed_in("gus")
+    path = f"/admin/guard/incidents/{incident.pk}/"
+    assert gus.get(path).status_code == 200
+    act(gus, incident, "acknowledge")
+    act(gus, incident, "assign", assignee="admin")
+    act(gus, incident, "note", text="one address")
+    act(gus, incident, "resolve", note="the customer was real")
+    incident.refresh_from_db()
+    assert (incident.status, str(incident.assignee)) == ("resolved", "admin")
+    assert incident.notes.count() == 2
+    text = gus.get(path).content.decode()
+    assert "the customer was real" in text
+    assert "Resolve</button>" not in text
+
+
+def test_an_agent_is_frozen_and_thawed_from_the_incident(world: World) -> None:
+    incident, gus = opened(world), signed_in("gus")
+    act(gus, incident, "freeze", reason="")
+    assert Agent.objects.get(slug="support").frozen_at is None
+    act(gus, incident, "freeze", reason="odd refunds")
+    assert Agent.objects.get(slug="support").frozen_reason == "odd refunds"
+    assert "odd refunds" in gus.get("/admin/guard/").content.decode()
+    act(gus, incident, "thaw", reason="fine")
+    act(gus, incident, "require-approval", until="2099-01-01T12:00")
+    agent = Agent.objects.get(slug="support")
+    assert (agent.frozen_at, agent.approval_required_until.year) == (None, 2099)
+    act(gus, incident, "require-approval", until="nonsense")
+    act(gus, incident, "cancel", reason="contained")
+    assert ToolCall.objects.get().status == "cancelled"
+    act(gus, incident, "terminate", reason="contained")
+    assert ToolCall.objects.get().run.session.status == "terminated"
+
+
+@pytest.mark.parametrize("who", ["aud", "ann", "ida", "cora"])
+def test_nobody_else_acts_on_an_incident(world: World, who: str) -> None:
+    incident = opened(world)
+    answer = signed_in(who).post(f"/admin/guard/incidents/{incident.pk}/resolve/", {})
+    assert answer.status_code in (403, 404)
+    gus = signed_in("gus")
+    assert gus.get(f"/admin/guard/incidents/{incident.pk}/resolve/").status_code == 405
+    assert gus.post(f"/admin/guard/incidents/{incident.pk}/explode/").status_code == 404
+    assert Incident.objects.get().status == "open"
+
+
+FORM: dict[str, Any] = {
+    "slug": "big",
+    "expected_version": "0",
+    "name": "Big refunds",
+    "detector": "condition",
+    "parameters": json.dumps({"when": "args.amount > 30"}),
+    "operations": ["payments.refund"],
+    "effect": "review",
+    "enabled": "on",
+    "shadow": "on",
+}
+
+
+def test_a_rule_is_added_and_edited_in_the_back_office(world: World) -> None:
+    gus = signed_in("gus")
+    assert gus.get("/admin/add/guard-rule/").status_code == 200
+    assert gus.post("/admin/add/guard-rule/", FORM).status_code == 302
+    rule = GuardRule.objects.get()
+    assert (rule.slug, rule.shadow, rule.applies_to) == (
+        "big",
+        True,
+        {"operations": ["payments.refund"]},
+    )
+    edit = {**FORM, "expected_version": "1", "shadow": ""}
+    assert gus.post("/admin/guard/rules/big/", edit).status_code == 302
+    stale = gus.post("/admin/guard/rules/big/", {**edit, "name": "Mine"})
+    assert stale.status_code == 409
+    wrong = gus.post(
+        "/admin/guard/rules/big/",
+        {**edit, "expected_version": "2", "parameters": '{"when": "args.amount >"}'},
+    )
+    assert (wrong.status_code, "Line 1" in wrong.content.decode()) == (422, True)
+    rule.refresh_from_db()
+    assert (rule.version, rule.shadow, rule.name) == (2, False, "Big refunds")
+    assert signed_in("aud").post("/admin/guard/rules/big/", edit).status_code == 403
+
+
+def test_the_live_check_tells_what_a_draft_would_have_hit(world: World) -> None:
+    statuses(world, 10, 20, 40, 50)
+    gus = signed_in("gus")
+    text = gus.post("/admin/add/guard-rule/check/", FORM).content.decode()
+    assert "Would have hit 2 of the last 4 calls" in text
+    bad = gus.post("/admin/add/guard-rule/check/", {**FORM, "parameters": '{"when": 5}'})
+    assert "CEL expression" in bad.content.decode()
+    assert not GuardRule.objects.exists()
+
+
+def test_a_replay_is_started_watched_and_read(world: World) -> None:
+    statuses(world, 10, 40)
+    gus = signed_in("gus")
+    gus.post("/admin/add/guard-rule/", FORM)
+    start = "/admin/guard/rules/big/replay/"
+    assert gus.get(start).status_code == 200
+    wrong = gus.post(start, {"since": "2026-02-02", "until": "2026-02-01"})
+    assert wrong.status_code == 422
+    period = {"since": "2026-01-05", "until": "2026-12-31"}
+    assert gus.post(start, period).status_code == 302
+    path = f"/admin/guard/replays/{Replay.objects.get().pk}/"
+    assert "every 1s" in gus.get(path).content.decode()
+    assert run_replay(due_replays(10)[0])
+    text = gus.get(path).content.decode()
+    assert "Would have acted 1 time on 2 calls" in text
+    assert "every 1s" not in text
+    part = gus.get(path, headers={"HX-Request": "true"}).content.decode()
+    assert "<html" not in part
+
+
+def test_the_navigation_counts_open_incidents(world: World) -> None:
+    incident = opened(world)
+    counted = {who: open_incidents(world.cast.actor(who)) for who in ("gus", "cora")}
+    assert counted == {"gus": 1, "cora": 0}
+    act(signed_in("gus"), incident, "acknowledge")
+    assert open_incidents(world.cast.actor("gus")) == 0
