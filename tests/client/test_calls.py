@@ -168,6 +168,18 @@ def test_giving_up_waiting_leaves_the_call_to_be_found_again(
         run.call("payments.refund", refund(901, job), key=job)
 
 
+def test_a_key_of_another_run_names_the_first_call(world: World, job: str) -> None:
+    assent = world.assent()
+    with assent.open_session("support") as session:
+        with session.open_run() as first:
+            call = first.start_call("payments.refund", refund(40, job), key=job)
+            call.result(20)
+        with session.open_run() as second, pytest.raises(IdempotencyMismatch) as refused:
+            second.call("payments.refund", refund(40, job), key=job)
+    assert refused.value.facts["existing"] == call.id
+    assert len([item for item in world.refunds() if item["charge"] == job]) == 1
+
+
 def test_an_operation_that_does_not_exist_is_named(run: Run) -> None:
     with pytest.raises(Invalid, match=r"payments\.nothing"):
         run.call("payments.nothing", {})
