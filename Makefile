@@ -23,6 +23,9 @@ up: .venv/runtime ## start everything: web, worker, scheduler, demo
 test: .venv/installed ## all tests, on the embedded database and on PostgreSQL
 	$(PY) -m tests.run
 
+faults: .venv/installed ## the fault tests in full: ROUNDS=100 deaths at each point
+	ASSENT_FAULT_ROUNDS=$(or $(ROUNDS),100) $(PY) -m tests.run tests/faults -n 2
+
 check: .venv/installed ## format, lint, types, contracts, migrations, tests
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
@@ -52,4 +55,4 @@ lock: .venv/uv ## resolve the dependencies anew
 	$(COMPILE) --group dev -o requirements-dev.lock
 	$(COMPILE) -c requirements-dev.lock -o requirements.lock
 
-.PHONY: up help test check bench fmt lock
+.PHONY: up help test faults check bench fmt lock

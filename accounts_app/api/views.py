@@ -93,7 +93,9 @@ class ApiView(GenericAPIView[Any]):
             NotFound: no such id, or not visible to this actor; both read the same.
         """
         identity = parse_id(text)
-        row = None if identity is None else rows.filter(pk=identity).first()
+        row = (
+            None if identity is None else next(iter(rows.filter(pk=identity).order_by()[:1]), None)
+        )
         if row is None:
             raise NotFound("Not found.")
         return row
