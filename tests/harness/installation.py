@@ -22,7 +22,7 @@ import httpx2
 import psycopg
 
 from config.supervisor import Child, commands
-from tests.api_client import Answer, Api
+from tests.answers import Answer
 from tests.harness.catalogue import OPERATIONS, TOKEN
 from tests.harness.receiver import Receiver
 from tests.harness.server import PROJECT, START_SECONDS, Server
@@ -38,8 +38,13 @@ prepare(demo=True)
 """
 
 
-class LiveApi(Api):
-    """The tests' client, over the wire."""
+class LiveApi:
+    """The tests' client, over the wire.
+
+    Args:
+        url: of the web process.
+        token: the key; empty sends none.
+    """
 
     def __init__(self, url: str, token: str = "") -> None:
         self.url = url
@@ -52,6 +57,15 @@ class LiveApi(Api):
         data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body)
         target = path if path.startswith("/") else f"/api/v1/{path}"
         return Answer(self.http.request(method, self.url + target, content=data, headers=sent))
+
+    def get(self, path: str, **headers: str) -> Answer:
+        return self.ask("GET", path, **headers)
+
+    def post(self, path: str, body: Any = None, **headers: str) -> Answer:
+        return self.ask("POST", path, body, **headers)
+
+    def put(self, path: str, body: Any = None, **headers: str) -> Answer:
+        return self.ask("PUT", path, body, **headers)
 
 
 class Installation(Server):

@@ -6,7 +6,7 @@ import pytest
 
 from accounts_app.errors import Forbidden, Invalid, NotFound
 from accounts_app.models import AuditEntry, Group, Membership, User
-from accounts_app.services.members import set_roles
+from accounts_app.services.membership import change_member
 from tasks_app.kinds import Answer as Given
 from tasks_app.models import UserTask
 from tasks_app.policies import is_eligible, may_decide
@@ -78,7 +78,13 @@ def test_whoever_leaves_the_group_sees_nothing_of_it(world: World) -> None:
 
 
 def test_a_role_that_sees_headers_does_not_decide_for_others(world: World) -> None:
-    set_roles(world.cast.actor("admin"), member("abe"), ["viewer", "operator"])
+    change_member(
+        world.cast.actor("admin"),
+        member("abe"),
+        roles=["viewer", "operator"],
+        groups=[],
+        limited_to=[],
+    )
     task = ask(world, reviewers={"users": ["ann"]})
     abe = world.cast.actor("abe")
     row = get_task(abe, UUID(task["id"]))
