@@ -40,6 +40,9 @@ fmt: .venv/installed ## format and mend what can be mended
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 
+screenshots: .venv/installed ## make the pictures in docs/screenshots anew
+	$(PY) -m tests.screenshots
+
 bench: .venv/installed benchmarks/.venv-pair ## measure, and print one table
 	$(PY) -m benchmarks
 

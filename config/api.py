@@ -1,7 +1,7 @@
 """The router of the HTTP contract: exactly these addresses, without trailing slashes."""
 
 from django.urls import URLPattern, URLResolver, path, re_path
-from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 
 from accounts_app.api import agents
 from config.problems import NowhereView
@@ -69,6 +69,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("guard/incidents/<str:pk>/<slug:act>", incidents.IncidentTriageView.as_view()),
     path("guard/detections", rules.DetectionsView.as_view()),
     path("schema/", SpectacularJSONAPIView.as_view(), name="schema"),
-    path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     re_path(r"^.*$", NowhereView.as_view()),
 ]

@@ -1,9 +1,10 @@
 """The Approvals page: what waits for a person, and what was decided."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse, QueryDict
 
 from accounts_app.backoffice.pages import Page, register
 from accounts_app.clock import db_now
@@ -22,6 +23,8 @@ from tasks_app.admin.filters import (
     wanted_of,
     without_group,
 )
+from tasks_app.models import UserTask
+from tasks_app.selectors import Wanted
 
 PAGE_SIZE = 20
 MAX_WATCHED = 200
@@ -47,10 +50,17 @@ class ApprovalsPage(Page):
             "now": now,
             "wanted": wanted,
             "more_link": link_with(request.GET) + f"&after={more}" if more else "",
+            "watches_from": self._end(tasks, wanted) if not has_more else None,
         }
         if request.headers.get("HX-Target") == "more":
             return self.part("tasks_app/parts/cards.html", **found)
         return self.render(**found, **self._frame(request, wanted, now, after is not None))
+
+    def _end(self, tasks: Sequence[UserTask], wanted: Wanted) -> str | None:
+        """The place after which new tasks appear; None where they appear elsewhere."""
+        if wanted.tab != selectors.PENDING or wanted.sort != "oldest":
+            return None
+        return after_text(tasks[-1], wanted.sort) if tasks else self.request.GET.get("after", "")
 
     def _frame(self, request: HttpRequest, wanted: Any, now: Any, is_further: bool) -> Any:
         """What stands around the list: tabs, filters, counts."""
@@ -79,8 +89,20 @@ class StatesPage(Page):
     """The states of the cards that somebody looks at: one cheap question for all of them."""
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        ids = _ids(request.GET.get("ids", ""))
-        return JsonResponse({"states": selectors.states_of(self.actor, ids)})
+        query = request.GET
+        found: dict[str, Any] = {
+            "states": selectors.states_of(self.actor, _ids(query.get("ids", "")))
+        }
+        if "after" in query:
+            found["has_new"] = self._has_new(query)
+        return JsonResponse(found)
+
+    def _has_new(self, query: QueryDict) -> bool:
+        """Whether tasks wait after the last one that the page shows."""
+        wanted = wanted_of(query)
+        rows = selectors.queue(self.actor, wanted, db_now())
+        tasks, _ = selectors.page_of(rows, wanted.sort, after_of(query.get("after", "")), 1)
+        return bool(tasks)
 
 
 def _ids(text: str) -> list[UUID]:

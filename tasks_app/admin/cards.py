@@ -94,6 +94,7 @@ class Card:
     why: Sequence[Reason]
     earlier: Earlier | None
     actions: Sequence[Action]
+    reviewers: str
     votes: Sequence[Vote]
     comments: Sequence[Comment]
     claim: str
@@ -206,6 +207,7 @@ def _card(
         why=_reasons(task) if seen else (),
         earlier=_earlier(task, earlier) if full else None,
         actions=from_json(task.actions),
+        reviewers=_reviewers(task),
         votes=votes,
         comments=comments if seen else (),
         claim=_claim(actor, task, now),
@@ -257,13 +259,17 @@ def _summary(task: UserTask) -> str:
 def _reasons(task: UserTask) -> list[Reason]:
     reasons = []
     for why in task.why or []:
-        facts = [
-            (visible(str(fact["path"])), one_line(json.dumps(fact["value"], ensure_ascii=False)))
-            for fact in why.get("facts", [])
-        ]
+        facts = [_fact(fact["path"], fact["value"]) for fact in why.get("facts", [])]
         rule, outcome = one_line(why.get("rule", ""), 400), why.get("outcome", "")
         reasons.append(Reason(rule, outcome, facts, one_line(why.get("detail", ""), 400)))
     return reasons
+
+
+def _fact(path: str, value: Any) -> tuple[str, str]:
+    """A value that a rule looked at; what the guard has seen is words already."""
+    is_words = path in ("seen", "usual") and isinstance(value, str)
+    text = value if is_words else json.dumps(value, ensure_ascii=False)
+    return visible(path), one_line(text)
 
 
 def _earlier(task: UserTask, found: Mapping[tuple[UUID, UUID], list[UserTask]]) -> Earlier | None:
@@ -276,6 +282,12 @@ def _earlier(task: UserTask, found: Mapping[tuple[UUID, UUID], list[UserTask]]) 
     ]
     labels = Counter(_label(other) for other in before)
     return Earlier(labels.most_common(), before[:EARLIER_SHOWN], len(before))
+
+
+def _reviewers(task: UserTask) -> str:
+    """The names of the reviewers, as they were given."""
+    named = task.reviewers or {}
+    return visible(", ".join([*named.get("users", []), *named.get("groups", [])])) or "others"
 
 
 def _claim(actor: Actor, task: UserTask, now: dt.datetime) -> str:

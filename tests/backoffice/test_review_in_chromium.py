@@ -185,3 +185,47 @@ def test_shortcuts_rest_inside_of_fields_and_where_they_are_switched_off(
     page.keyboard.press("a")
     page.wait_for_timeout(300)
     assert not Decision.objects.exists()
+
+
+def test_new_tasks_are_offered_at_the_end_of_the_list(shared_world: World, visit: Visit) -> None:
+    page = visit("ann", QUEUE)
+    task = refund(shared_world)
+    page.get_by_role("link", name="New tasks are waiting").click()
+    expect(card(page, task)).to_be_visible()
+    card(page, task).get_by_label("Comment").fill("Still here")
+    second = refund(shared_world, 901)
+    page.get_by_role("link", name="New tasks are waiting").click()
+    expect(card(page, second)).to_be_visible()
+    expect(card(page, task).get_by_label("Comment")).to_have_value("Still here")
+    expect(page.get_by_role("link", name="New tasks are waiting")).to_have_count(0)
+
+
+def test_each_of_many_tasks_takes_two_keys(shared_world: World, visit: Visit) -> None:
+    for number in range(8):
+        refund(shared_world, 200 + number)
+    page = visit("ann", QUEUE)
+    page.keyboard.press("j")
+    for number in range(1, 9):
+        page.keyboard.press("a")
+        page.keyboard.press("a")
+        expect(page.locator("article.card[data-status=completed]")).to_have_count(number)
+        if number < 8:
+            expect(page.locator("article[data-status=pending]:focus")).to_have_count(1)
+    assert Decision.objects.filter(action="approve").count() == 8
+
+
+def test_a_selection_is_decided_together(shared_world: World, visit: Visit) -> None:
+    for amount in (900, 900, 7349):
+        refund(shared_world, amount)
+    ask(shared_world)
+    page = visit("ann", QUEUE)
+    expect(page.locator("#bulk")).to_be_hidden()
+    page.keyboard.press("j")
+    page.keyboard.press("x")
+    page.get_by_role("button", name="Select all like it").click()
+    expect(page.locator("[data-selected]")).to_have_text("3 selected")
+    page.get_by_role("button", name="Look at them together").click()
+    expect(page.locator("td.odd")).to_contain_text("7349")
+    page.get_by_role("button", name="Approve").click()
+    expect(page.get_by_text("3 decided.")).to_be_visible()
+    assert Decision.objects.count() == 3

@@ -10,6 +10,9 @@ from typing import Any
 from accounts_app.models import ClockOffset
 from accounts_app.scoping import system_actor
 from accounts_app.services.agents import put_agent
+from tasks_app.kinds import Answer
+from tasks_app.models import UserTask
+from tasks_app.services.deciding import Decide, decide
 from tests.api_client import Api
 from tests.conftest import Cast
 
@@ -90,6 +93,10 @@ INTEGRATIONS: dict[str, tuple[str, str, dict[str, dict[str, Any]]]] = {
     "erp": ("ERP", "https://erp.example.com", {"create-supplier": CREATE}),
     "mail": ("Mail", "https://mail.example.com/api", {"send": MAIL}),
 }
+RULES = {
+    "bulk-export": ("Bulk export of personal data", "args.limit > 50000", "review"),
+    "large-export": ("Export far above the usual", "args.limit > 15000", "alert"),
+}
 ARABIC = "مرحبا، أرجو إعادة المبلغ الكامل لأن الشحنة لم تصل حتى الآن."
 LONG_MAIL = (
     "Dear Ms. Halvorsen-Montgomery,\n\nthank you for your patience while we looked into the"
@@ -111,7 +118,7 @@ def fill(cast: Cast, *, agents: int = 300, refunds: int = 55) -> None:
         )
     api = Api(cast.key("runs,read", name="showcase agents"))
     _catalogue(Api(cast.key("admin,read", name="showcase admin")))
-    _decided(api, Api(cast.key("decide,read", name="Back office bridge")))
+    _decided(cast, api)
     _clock(-1500)
     _waiting(api, refunds)
     _clock(0)
@@ -134,6 +141,14 @@ def _catalogue(admin: Api) -> None:
         admin.put(f"integrations/{slug}", body).ok(201)
         for operation, members in operations.items():
             admin.put(f"integrations/{slug}/operations/{operation}", members).ok(201)
+    for slug, (name, when, effect) in RULES.items():
+        body = {
+            "name": name,
+            "detector": "condition",
+            "parameters": {"when": when},
+            "applies_to": {"operations": ["crm.export"]},
+        }
+        admin.put(f"guard/rules/{slug}", {**body, "effect": effect, "enabled": True}).ok(201)
 
 
 def open_run(api: Api, title: str, agent: str = "support", **session: Any) -> str:
@@ -147,14 +162,16 @@ def call(api: Api, run: str, operation: str, arguments: dict[str, Any], reason: 
     return str(api.post("tool-calls", body).ok(201)["task"])
 
 
-def _decided(api: Api, decider: Api) -> None:
+def _decided(cast: Cast, api: Api) -> None:
     run = open_run(api, "Refunds of last week", participant="noor@example.com")
     for number in range(40):
         _clock(-6 * 86_400 + number * 12_000)
         task = call(api, run, "payments.refund", _refund(number), "Parcel lost.")
         _clock(-6 * 86_400 + number * 12_000 + 60 * (3 + number % 11))
         action = "reject" if number % 5 == 4 else "approve"
-        decider.post(f"tasks/{task}/{action}", {"comment": "Tracking checked."}).ok()
+        actor = cast.actor("abe" if number % 3 else "ann")
+        act = Decide(Answer(action, None, "Tracking checked."))
+        decide(actor, UserTask.objects.get(pk=task).pk, 1, lambda act=act: act)
 
 
 def _refund(number: int) -> dict[str, Any]:
@@ -166,6 +183,7 @@ def _waiting(api: Api, refunds: int) -> None:
     run = open_run(api, "Customer database clean-up", agent="research")
     export = {"segment": "churned", "limit": 18_400, "fields": ["email", "phone", "iban"]}
     call(api, run, "crm.export", export, "Weekly churn report.")
+    call(api, run, "crm.export", {**export, "segment": "all", "limit": 184_000}, "For the audit.")
     _suppliers(api)
     run = open_run(api, "Mail to Ms. Halvorsen-Montgomery")
     mail = {"to": "i.halvorsen@example.org", "subject": "Your parcel", "text": LONG_MAIL}

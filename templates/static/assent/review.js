@@ -150,20 +150,53 @@
 
   async function poll() {
     const watched = cards().filter((card) => isOpen(card) && !card.dataset.busy);
-    if (document.visibilityState !== "visible" || !watched.length) {
+    const end = [...document.querySelectorAll("[data-after]")].pop();
+    const asksForNew = end && !document.getElementById("more");
+    if (document.visibilityState !== "visible" || !(watched.length || asksForNew)) {
       return;
     }
-    const ids = watched.slice(0, 200).map((card) => card.dataset.task).join(",");
-    const answer = await fetch(`${root.dataset.states}?ids=${ids}`);
+    const asked = new URLSearchParams(asksForNew ? window.location.search : "");
+    asked.set("ids", watched.slice(0, 200).map((card) => card.dataset.task).join(","));
+    if (asksForNew) {
+      asked.set("after", end.dataset.after);
+    }
+    const answer = await fetch(`${root.dataset.states}?${asked}`);
     if (answer.redirected || !answer.ok) {
       return;
     }
-    const { states } = await answer.json();
+    const { states, has_new: hasNew } = await answer.json();
+    if (hasNew) {
+      offerNew(end.dataset.after);
+    }
     for (const card of watched) {
       if (card.isConnected && !card.dataset.busy && states[card.dataset.task] !== card.dataset.token) {
         await refresh(card);
       }
     }
+  }
+
+  /* New tasks are offered at the end of the list, so that nothing moves under a finger. */
+  function offerNew(after) {
+    if (document.getElementById("more")) {
+      return;
+    }
+    const query = new URLSearchParams(window.location.search);
+    query.set("after", after);
+    const box = document.createElement("div");
+    box.id = "more";
+    box.className = "more";
+    const link = document.createElement("a");
+    link.className = "button";
+    link.href = `?${query}`;
+    link.textContent = "New tasks are waiting: show them";
+    link.setAttribute("hx-get", link.getAttribute("href"));
+    link.setAttribute("hx-target", "#more");
+    link.setAttribute("hx-swap", "outerHTML");
+    box.append(link);
+    document.getElementById("cards").append(box);
+    document.querySelector("[data-empty]")?.remove();
+    window.htmx.process(box);
+    announce("New tasks are waiting.");
   }
 
   async function keepPolling() {
