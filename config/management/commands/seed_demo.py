@@ -13,6 +13,9 @@ from accounts_app.services.members import create_member, create_workspace
 from accounts_app.services.unit import unit_of_work
 from config.demo_payments import demo_token
 from config.home import demo_payments_port, write_notice
+from guard_app.services.defaults import install_rules
+from guard_app.services.rules import RuleValues, put_rule
+from guard_app.states import Detector, GuardEffect
 from integrations_app.models import Integration
 from integrations_app.services.catalogue import (
     IntegrationValues,
@@ -30,6 +33,7 @@ MEMBERS = {
     "ida": "integration_admin",
     "aud": "auditor",
 }
+BURST_RULE = "refund-burst"
 AMOUNT = {
     "type": "number",
     "exclusiveMinimum": 0,
@@ -80,6 +84,7 @@ class Command(BaseCommand):
             put_agent(demo, slug="support", name="Support agent", tasks_enabled=True)
             put_agent(demo, slug="research", name="Research agent", tasks_enabled=True)
             _operations(demo, _payments(demo))
+            _rules(demo)
             _, key = create_api_key(demo, name="demo", scopes=["runs", "read"])
         notice = (
             f"Demo users: {', '.join([*MEMBERS, 'cora'])}\n"
@@ -88,6 +93,22 @@ class Command(BaseCommand):
         )
         write_notice(settings.ASSENT_HOME, notice)
         return notice
+
+
+def _rules(actor: Actor) -> None:
+    """Rules in shadow for everybody, and one that is live for the research agent alone."""
+    install_rules(actor)
+    put_rule(
+        actor,
+        BURST_RULE,
+        RuleValues(
+            name="A burst of refunds",
+            detector=Detector.BUDGET,
+            parameters={"argument": "/amount", "limit": 300, "scope": "session"},
+            applies_to={"agents": ["research"], "operations": ["payments.refund"]},
+            effect=GuardEffect.REVIEW,
+        ),
+    )
 
 
 def _member(actor: Actor, username: str, role: str, password: str) -> None:
