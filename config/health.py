@@ -16,6 +16,7 @@ from config.celery import app as celery_app
 from integrations_app.models import Delivery, ToolCall
 from integrations_app.states import CALL_OPEN, DELIVERY_OPEN, CallStatus
 from tasks_app.models import UserTask
+from tasks_app.overdue import LATE, overdue
 from tasks_app.services.sweeping import HEARTBEAT
 
 HEARTBEAT_LATE = dt.timedelta(seconds=60)
@@ -42,6 +43,7 @@ def checks() -> dict[str, Check]:
         found["scheduler"] = scheduler()
         found["deadlines"] = deadlines()
         found["workers"] = workers()
+        found["overdue"] = audited()
     return found
 
 
@@ -101,14 +103,21 @@ def workers() -> Check:
     return Check(late < UNTAKEN_LATE, {"oldest_untaken_seconds": round(late.total_seconds(), 1)})
 
 
+def audited() -> Check:
+    """Whether any scheduled work is late by more than five minutes, and which."""
+    limit = LATE.total_seconds()
+    late = {name: seconds for name, seconds in overdue().items() if seconds > limit}
+    return Check(not late, {"late": late})
+
+
 def figures() -> dict[str, float]:
     """The other figures of `/metrics`, by name."""
     now = db_now()
-    overdue = UserTask.objects.pending().filter(due_at__lte=now)
+    past = UserTask.objects.pending().filter(due_at__lte=now)
     oldest = UserTask.objects.pending().aggregate(at=Min("created_at"))["at"]
     open_deliveries = Delivery.objects.filter(status__in=DELIVERY_OPEN)
     return {
-        "tasks_overdue": overdue.count(),
+        "tasks_overdue": past.count(),
         "oldest_pending_task_seconds": (now - oldest).total_seconds() if oldest else 0,
         "calls_held": ToolCall.objects.filter(held=True).count(),
         "deliveries_open": open_deliveries.count(),

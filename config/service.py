@@ -11,6 +11,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from config import doorbell, health
 from config.problems import as_response, document
+from tasks_app.overdue import overdue
 
 
 @require_GET
@@ -61,6 +62,9 @@ def metrics(request: HttpRequest) -> HttpResponse:
     }
     for name, value in {**ages, **health.figures()}.items():
         Gauge(f"assent_{name}", name.replace("_", " "), registry=registry).set(value)
+    late = Gauge("assent_overdue_seconds", "Of the oldest overdue", ["work"], registry=registry)
+    for work, seconds in overdue().items():
+        late.labels(work).set(seconds)
     rings = Gauge("assent_rings", "Messages to workers", ["end"], registry=registry)
     counts = doorbell.counts()
     for end in ("sent", "failed", "dropped"):

@@ -54,7 +54,10 @@ ACTION = shape(
 )
 OPTION = shape({"id": TEXT, "label": TEXT}, {"description": null(TEXT)})
 REVIEWERS = shape({}, {"users": many(TEXT), "groups": many(TEXT)})
-ESCALATION = shape({"reviewers": REVIEWERS, "timeout_seconds": NUMBER})
+ESCALATION = shape(
+    {"reviewers": REVIEWERS, "timeout_seconds": NUMBER},
+    {"on_timeout": {**JSON, "description": "What then; at most five levels in all."}},
+)
 ON_TIMEOUT: Schema = {
     "description": "What happens where nobody decides in time.",
     "anyOf": [

@@ -129,7 +129,7 @@ OPERATIONS: dict[tuple[str, str], Op] = {
     ("PUT", "/integrations/{integration}/operations/{slug}"): Op(
         "put_operation",
         "Add an operation, or bring it to this state",
-        {422: ("not_supported", "not_found", "unknown_action")},
+        {422: ("not_found", "unknown_action")},
     ),
     ("GET", "/tool-calls"): Op("list_calls", "Tool calls, the newest first"),
     ("POST", "/tool-calls"): Op(

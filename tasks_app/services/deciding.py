@@ -16,6 +16,7 @@ from tasks_app.models import UserTask
 from tasks_app.policies import check_may_decide, check_may_edit
 from tasks_app.services.access import get_task, pending_task
 from tasks_app.services.call_tasks import apply_decision
+from tasks_app.services.claims import check_claim
 from tasks_app.services.closing import check_open, check_revision, complete
 from tasks_app.services.drafts import edit
 from tasks_app.services.messages import tell_asking_run
@@ -47,7 +48,12 @@ def question_of(task: UserTask) -> Question:
 
 
 def decide(
-    actor: Actor, task_id: UUID, revision: int | None, read: Callable[[], Decide]
+    actor: Actor,
+    task_id: UUID,
+    revision: int | None,
+    read: Callable[[], Decide],
+    *,
+    claim_token: UUID | None = None,
 ) -> UserTask:
     """Decide a task; of all who race for it, one wins (promise 2).
 
@@ -57,6 +63,7 @@ def decide(
         revision: the revision that they looked at, if they said so.
         read: reads and checks what they sent; asked last, so that a loser learns who decided
             and never that an answer was wrong.
+        claim_token: of the lease under which a person began, if they had one.
 
     Returns:
         The task as it is now; still pending after a vote that is short of the quorum.
@@ -65,13 +72,14 @@ def decide(
         NotFound: not visible.
         Forbidden: not permitted; see `check_may_decide`, and with a draft `check_may_edit`.
         Conflict: somebody or the deadline was faster, the revision is stale, or they voted
-            before; the fact `task` is its id.
+            before; a person whose task another holds; the fact `task` is its id.
         PreconditionRequired: the task changed since it was made, and no revision was sent.
         Invalid: the answer does not fit.
     """
     check_may_decide(actor, get_task(actor, task_id))
     fault("decide.before_tx")
     with pending_task(actor, task_id) as (unit, task):
+        check_claim(actor, task, claim_token)
         check_revision(task, revision)
         if task.quorum is not None:
             check_has_not_voted(actor, task)

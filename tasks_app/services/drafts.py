@@ -27,6 +27,7 @@ from tasks_app.models import DraftRevision, UserTask
 from tasks_app.policies import check_may_edit
 from tasks_app.services.access import get_task, pending_task
 from tasks_app.services.call_moves import check_arguments, row_of
+from tasks_app.services.claims import check_claim
 from tasks_app.services.closing import check_revision, subject_of
 from tasks_app.states import About
 
@@ -39,7 +40,12 @@ _EDITED = {
 
 
 def save_draft(
-    actor: Actor, task_id: UUID, revision: int | None, read: Callable[[], Any]
+    actor: Actor,
+    task_id: UUID,
+    revision: int | None,
+    read: Callable[[], Any],
+    *,
+    claim_token: UUID | None = None,
 ) -> UserTask:
     """Save the work of a pending task, and raise its revision.
 
@@ -48,15 +54,18 @@ def save_draft(
         task_id: the task.
         revision: the revision that was edited.
         read: reads the new work; asked last, so that a loser learns who was faster.
+        claim_token: of the lease under which a person began, if they had one.
 
     Raises:
         Forbidden: see `check_may_edit`.
-        Conflict: it had its end, or `stale_revision` with the present work.
+        Conflict: it had its end, `stale_revision` with the present work, or a person whose task
+            another holds.
         PreconditionRequired: no revision was sent.
         Invalid: too long; for a call, arguments that do not fit, or that the guard would block.
     """
     check_may_edit(actor, get_task(actor, task_id))
     with pending_task(actor, task_id) as (unit, task):
+        check_claim(actor, task, claim_token)
         check_revision(task, revision, always=True)
         edit(unit, actor, task, read())
     return get_task(actor, task_id)

@@ -15,6 +15,7 @@ from accounts_app.states import Permission
 from tasks_app.models import Reviewer, UserTask
 from tasks_app.policies import candidates, check_may_decide, is_excluded
 from tasks_app.services.access import get_task, pending_task
+from tasks_app.services.claims import FREE
 from tasks_app.services.closing import subject_of
 
 register_verbs(
@@ -50,6 +51,11 @@ def _reviewer(unit: Unit, task: UserTask, level: int, **who: Any) -> Reviewer:
     )
 
 
+def is_unroutable(task: UserTask, members: Sequence[Person]) -> bool:
+    """Whether fewer people may decide than must."""
+    return len(candidates(task, members)) < (task.quorum or 1)
+
+
 def flag_unroutable(unit: Unit, actor: Actor, task: UserTask, members: Sequence[Person]) -> bool:
     """Set or lift the flag that too few people may decide; returns whether it changed.
 
@@ -59,7 +65,7 @@ def flag_unroutable(unit: Unit, actor: Actor, task: UserTask, members: Sequence[
         task: pending.
         members: the active members of its workspace.
     """
-    unroutable = len(candidates(task, members)) < (task.quorum or 1)
+    unroutable = is_unroutable(task, members)
     rows = UserTask.objects.pending().filter(pk=task.pk, unroutable=not unroutable)
     if not rows.update(unroutable=unroutable):
         return False
@@ -109,9 +115,7 @@ def delegate(actor: Actor, task_id: UUID, username: str, comment: str = "") -> U
         UserTask.objects.filter(pk=task.pk).update(
             assigned_to=person.user_id,
             delegated_by=actor.user_id,
-            claimed_by=None,
-            claim_token=None,
-            claim_expires_at=None,
+            **FREE,
             updated_at=unit.now,
         )
         facts = {"to": username, "comment": comment}

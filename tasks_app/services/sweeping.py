@@ -4,6 +4,9 @@ Any number of sweepers may run at once, and none may run for hours: each row is 
 conditional update, oldest first (promises 4 and 8).
 """
 
+import datetime as dt
+import os
+import socket
 from collections.abc import Callable
 from uuid import UUID
 
@@ -21,88 +24,130 @@ from guard_app.services.replays import REPLAY, due_replays, run_replay
 from integrations_app.services.deliveries import bury_exhausted, deliver_all, due_webhooks
 from integrations_app.services.execution import due_calls, execute, lapsed_calls, recover
 from integrations_app.services.outbox import DELIVER
+from tasks_app.models import SweepRun
 from tasks_app.services.anomalies import late_screenings, screen_later
 from tasks_app.services.call_moves import EXECUTE
+from tasks_app.services.claims import drop_claim, lapsed_claims
+from tasks_app.services.consistency import CHECKS, check_routes
 from tasks_app.services.deadlines import due_reminders, due_tasks, expire, remind
 
 BATCH = 500
 WAKES_KEPT = 10_000
-HEARTBEAT = "scheduler"
+HEARTBEAT, CHECKS_HEARTBEAT = "scheduler", "checks"
+CHECK_EVERY = dt.timedelta(seconds=60)
+SWEEPS_KEPT = 10_000
 
 log = structlog.get_logger(__name__)
 
 
 def sweep(*, execute_here: bool) -> dict[str, int]:
-    """Do once everything that is due.
+    """Do once everything that is due, and write down what that was.
 
     Args:
         execute_here: execute due calls in this process, for an installation without a broker
             or worker; otherwise workers are asked for them once more.
 
     Returns:
-        How many rows each kind of work moved.
+        How many rows each kind of work moved; `failed` counts those that could not be handled.
     """
+    started_at = db_now()
+    work = _Work()
     done = {
-        **_deadlines(),
-        "reminders_given": _each(due_reminders, remind),
-        "calls_recovered": _each(lapsed_calls, lambda pk: bool(recover(pk))),
+        **_deadlines(work),
+        "reminders_given": work.through(due_reminders, remind),
+        "claims_lapsed": work.through(lapsed_claims, drop_claim),
+        "calls_recovered": work.through(lapsed_calls, lambda pk: bool(recover(pk))),
+        "deliveries_buried": bury_exhausted(BATCH),
     }
-    done["deliveries_buried"] = bury_exhausted(BATCH)
     if execute_here:
-        done["calls_executed"] = _each(due_calls, lambda pk: bool(execute(pk).status))
-        done["replays_run"] = _each(due_replays, run_replay)
-        done["webhooks_sent"] = _each(due_webhooks, deliver_all)
+        done["calls_executed"] = work.through(due_calls, lambda pk: bool(execute(pk).status))
+        done["replays_run"] = work.through(due_replays, run_replay)
+        done["webhooks_sent"] = work.through(due_webhooks, deliver_all)
     else:
         done["calls_rung"] = _ring_again(due_calls, EXECUTE)
         done["replays_rung"] = _ring_again(due_replays, REPLAY)
         done["webhooks_rung"] = _ring_again(due_webhooks, DELIVER)
     done["calls_learned"] = learn_when_behind()
-    done["screened_late"] = _each(late_screenings, screen_later)
+    done["screened_late"] = work.through(late_screenings, screen_later)
+    if _is_turn(CHECKS_HEARTBEAT, CHECK_EVERY) or execute_here:
+        done |= {name: work.through(find, act) for name, (find, act) in CHECKS.items()}
+        done["routes_changed"] = check_routes()
     done["replays_forgotten"] = forget_old()
     forget_windows()
+    done["failed"] = work.failed
     _prune_wakes()
+    _write_down(started_at, done)
     Heartbeat.objects.update_or_create(name=HEARTBEAT, defaults={"at": db_now()})
     return done
 
 
-def _deadlines() -> dict[str, int]:
+class _Work:
+    """Rows worked through one by one, of which none holds up the others."""
+
+    def __init__(self) -> None:
+        self.failed = 0
+
+    def through(self, find: Callable[[int], list[UUID]], act: Callable[[UUID], int]) -> int:
+        """Work through what is due in batches, until a batch brings nothing new."""
+        moved, seen = 0, set[UUID]()
+        while True:
+            # What could not be moved is found again; it must not hide what lies behind it.
+            found = [pk for pk in find(BATCH + len(seen) - moved) if pk not in seen]
+            if not found:
+                return moved
+            for pk in found:
+                seen.add(pk)
+                moved += min(1, self._one(act, pk))
+                fault("sweep.mid_batch")
+
+    def _one(self, act: Callable[[UUID], int], pk: UUID) -> int:
+        try:
+            return act(pk)
+        except Exception:
+            # Whatever it is, the row's transaction is undone and the next sweep tries again; not
+            # caught, one spoilt row would stop every deadline of every workspace.
+            self.failed += 1
+            log.exception("sweep_row_failed", row=str(pk))
+            if not connection.is_usable():
+                raise
+            return 0
+
+
+def _deadlines(work: _Work) -> dict[str, int]:
     outcomes: list[str] = []
 
-    def act(task_id: UUID) -> bool:
+    def act(task_id: UUID) -> int:
         outcomes.append(expire(task_id))
         return bool(outcomes[-1])
 
-    _each(due_tasks, act)
+    work.through(due_tasks, act)
     return {
         "tasks_timed_out": outcomes.count("timed_out"),
         "tasks_escalated": outcomes.count("escalated"),
     }
 
 
-def _each(find: Callable[[int], list[UUID]], act: Callable[[UUID], int]) -> int:
-    """Work through what is due in batches, until a batch brings nothing new."""
-    moved, seen = 0, set[UUID]()
-    while True:
-        found = [pk for pk in find(BATCH) if pk not in seen]
-        if not found:
-            return moved
-        for pk in found:
-            seen.add(pk)
-            moved += _guarded(act, pk)
-            fault("sweep.mid_batch")
+def _is_turn(name: str, every: dt.timedelta) -> bool:
+    """Whether this sweeper is the one that does something rarer; of several, one is."""
+    now = db_now()
+    _, created = Heartbeat.objects.get_or_create(name=name, defaults={"at": now})
+    return created or bool(Heartbeat.objects.filter(pk=name, at__lte=now - every).update(at=now))
 
 
-def _guarded(act: Callable[[UUID], int], pk: UUID) -> int:
-    """Act on one row; what is wrong with it must not hold up the rows behind it."""
-    try:
-        return act(pk)
-    except Exception:
-        # Whatever it is, the row's transaction is undone and the next sweep tries again; not
-        # caught, one spoilt row would stop every deadline of every workspace.
-        log.exception("sweep_row_failed", row=str(pk))
-        if not connection.is_usable():
-            raise
-        return 0
+def _write_down(started_at: dt.datetime, done: dict[str, int]) -> None:
+    """Keep a row of what was done; an idle sweep leaves its heartbeat alone."""
+    moved = {name: number for name, number in done.items() if number}
+    if not moved:
+        return
+    SweepRun.objects.create(
+        started_at=started_at,
+        finished_at=db_now(),
+        host=f"{socket.gethostname()} {os.getpid()}"[:120],
+        done=moved,
+    )
+    oldest = SweepRun.objects.order_by("-started_at", "-pk").values_list("started_at", flat=True)
+    for edge in oldest[SWEEPS_KEPT : SWEEPS_KEPT + 1]:
+        SweepRun.objects.filter(started_at__lte=edge).delete()
 
 
 def _ring_again(find: Callable[[int], list[UUID]], job: str) -> int:
