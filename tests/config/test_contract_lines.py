@@ -1,0 +1,337 @@
+"""Lines of the HTTP contract that no other test holds, one by one."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from accounts_app.models import AuditEntry
+from integrations_app.models import Session, ToolCall
+from tasks_app.models import UserTask
+from tests.api_client import Answer, Api
+from tests.conftest import World
+
+ABSENT = "01900000-0000-7000-8000-000000000000"
+
+
+def times(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Every time in an answer."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from times(inner, key)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from times(inner, name)
+    elif isinstance(value, str) and (name.endswith("_at") or name == "at"):
+        yield name, value
+
+
+def test_times_are_utc_with_z_and_ids_are_ordered(world: World) -> None:
+    call = world.refund(900).ok(201)
+    world.decider.post(f"tasks/{call['task']}/approve").ok()
+    found = 0
+    for path in ("sessions", "runs", "tool-calls", "tasks", f"tasks/{call['task']}/events"):
+        for name, text in times(world.agent.get(path).ok().json):
+            assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", text), (name, text)
+            found += 1
+    assert found >= 10
+    run = world.run()
+    ids = [world.agent.post("tasks", {"run": run, "title": "T"}).ok(201)["id"] for _ in range(5)]
+    assert ids == sorted(ids)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize(
+    "path", ["tasks/", "sessions/x/", "nowhere", "webhooks/a b", "operations/"]
+)
+def test_an_address_that_is_not_there(world: World, method: str, path: str) -> None:
+    answer = world.agent.ask(method, path, None if method == "GET" else {})
+    answer.refused(404, "not_found")
+    assert "Location" not in answer.headers
+    Api().ask(method, path).refused(401, "not_authenticated")
+
+
+@pytest.mark.parametrize("path", ["tasks", "agents/support", "integrations/payments", "webhooks"])
+def test_methods_that_an_address_does_not_have(world: World, path: str) -> None:
+    for method in ("OPTIONS", "DELETE", "TRACE"):
+        world.admin.ask(method, path).refused(405, "method_not_allowed")
+
+
+def test_answers_are_json_whatever_is_accepted(world: World) -> None:
+    for kind in ("text/html", "application/xml", "*/*", "nonsense"):
+        answer = world.agent.get("tasks", Accept=kind).ok()
+        assert answer.headers["Content-Type"].startswith("application/json")
+
+
+@pytest.mark.parametrize(
+    ("path", "reads"),
+    [
+        ("sessions", "read runs decide"),
+        ("runs", "read runs decide"),
+        ("tool-calls", "read runs decide"),
+        ("tasks", "read runs decide"),
+        ("operations", "read runs decide admin"),
+        ("agents", "read runs admin"),
+        ("agents/support", "read runs admin"),
+        ("integrations", "read runs admin"),
+        ("integrations/payments", "read runs admin"),
+        ("integrations/payments/operations/refund", "read runs decide admin"),
+        ("guard/rules", "read admin"),
+        ("webhooks", "read admin"),
+    ],
+)
+def test_who_reads_what(world: World, path: str, reads: str) -> None:
+    for scope in ("read", "runs", "decide", "admin"):
+        answer = Api(world.cast.key(scope, name=f"only {scope}")).get(path)
+        if scope in reads.split():
+            answer.ok()
+        else:
+            answer.refused(403, "insufficient_scope")
+
+
+CREATING: list[tuple[str, Callable[[World, str], dict[str, Any]]]] = [
+    ("sessions", lambda world, run: {"agent": "support"}),
+    ("runs", lambda world, run: {"session": world.agent.get(f"runs/{run}")["session"]}),
+    (
+        "tool-calls",
+        lambda world, run: {
+            "run": run,
+            "operation": "payments.refund",
+            "arguments": {"charge": "c", "amount": 900},
+        },
+    ),
+    ("tasks", lambda world, run: {"run": run, "title": "T"}),
+]
+
+
+@pytest.mark.parametrize(("path", "body_of"), CREATING)
+def test_every_creating_post_is_replayed(
+    world: World, path: str, body_of: Callable[[World, str], dict[str, Any]]
+) -> None:
+    body = body_of(world, world.run())
+    before = AuditEntry.objects.count()
+    first = world.agent.post(path, body, Idempotency_Key="k").ok(201)
+    made = AuditEntry.objects.count()
+    again = world.agent.post(path, body, Idempotency_Key="k").ok(200)
+    assert again.json == first.json
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert "Idempotent-Replayed" not in first.headers
+    assert before < made == AuditEntry.objects.count()
+    other = {**body, "title": "another"} if path != "tool-calls" else {**body, "reason": "x"}
+    world.agent.post(path, other, Idempotency_Key="k").refused(409, "idempotency_mismatch")
+    assert AuditEntry.objects.count() == made
+    fresh = world.agent.post(path, body, Idempotency_Key="another").ok(201)
+    assert fresh["id"] != first["id"]
+
+
+@pytest.mark.parametrize(("path", "body_of"), CREATING)
+def test_every_natural_key_finds_the_first(
+    world: World, path: str, body_of: Callable[[World, str], dict[str, Any]]
+) -> None:
+    body = {**body_of(world, world.run()), "key": "mine"}
+    first = world.agent.post(path, body).ok(201)
+    assert world.agent.post(path, body).ok(200)["id"] == first["id"]
+    other = {**body, "title": "another"}
+    if path == "tool-calls":
+        other = {**body, "arguments": {"charge": "c", "amount": 901}}
+    world.agent.post(path, other).refused(409, "idempotency_mismatch")
+
+
+def test_a_natural_key_holds_when_the_thing_has_ended(world: World) -> None:
+    body = {"run": world.run(), "title": "T", "key": "k"}
+    task = world.agent.post("tasks", body).ok(201)
+    world.decider.post(f"tasks/{task['id']}/approve").ok()
+    again = world.agent.post("tasks", body).ok(200)
+    assert (again["id"], again["status"]) == (task["id"], "completed")
+
+
+@pytest.mark.parametrize("act", ["complete", "approve", "reject"])
+def test_every_decision_is_replayed(world: World, act: str) -> None:
+    task = world.refund(900).ok(201)["task"]
+    body = {"action": "approve"} if act == "complete" else {}
+    first = world.decider.post(f"tasks/{task}/{act}", body, Idempotency_Key="k").ok()
+    again = world.decider.post(f"tasks/{task}/{act}", body, Idempotency_Key="k").ok()
+    assert again.json == first.json
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert AuditEntry.objects.filter(verb="task.completed").count() == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "field"),
+    [
+        ({"title": "x" * 201}, "too_long", "title"),
+        ({"title": ""}, None, "title"),
+        ({"title": " "}, None, "title"),
+        ({"description": "x" * 20_001}, "too_long", "description"),
+        ({"draft": "x" * (256 * 1024)}, "too_long", "draft"),
+        ({"key": "x" * 256}, "too_long", "key"),
+        ({"timeout_seconds": 0.5}, "invalid_value", "timeout_seconds"),
+        ({"timeout_seconds": 31_536_001}, "invalid_value", "timeout_seconds"),
+        ({"timeout_seconds": "60"}, "invalid_value", "timeout_seconds"),
+        ({"timeout_seconds": True}, "invalid_value", "timeout_seconds"),
+        ({"survive_parent_close": 1}, "invalid_value", "survive_parent_close"),
+        ({"metadata": []}, "invalid_value", "metadata"),
+        ({"titel": "x"}, "unknown_field", "titel"),
+        ({"run": ABSENT}, "not_found", "run"),
+        ({"run": 5}, "not_found", "run"),
+    ],
+)
+def test_sizes_types_and_references(
+    world: World, body: dict[str, Any], code: str | None, field: str
+) -> None:
+    given = {"run": world.run(), "title": "T", **body}
+    answer = world.agent.post("tasks", given)
+    assert answer.status == 422, answer
+    if code is not None:
+        answer.refused(422, code, field)
+    assert UserTask.objects.count() == 0
+
+
+def test_the_longest_that_fits(world: World) -> None:
+    run = world.run()
+    body = {"run": run, "title": "x" * 200, "description": "x" * 20_000, "draft": "x" * 262_000}
+    task = world.agent.post("tasks", body).ok(201)
+    comment = "x" * 10_000
+    world.decider.post(f"tasks/{task['id']}/approve", {"comment": comment + "x"}).refused(
+        422, "too_long", "comment"
+    )
+    world.decider.post(f"tasks/{task['id']}/approve", {"comment": comment}).ok()
+
+
+@pytest.mark.parametrize(
+    "query", ["status=", "session=", "agent=", "status=pending&status=completed"]
+)
+def test_filters_that_say_less_than_they_seem_to(world: World, query: str) -> None:
+    world.agent.get(f"tasks?{query}").refused(422, "invalid_value")
+
+
+def test_ids_in_filters_have_one_spelling(world: World) -> None:
+    run = world.run()
+    assert len(world.agent.get(f"tasks?run={run}").ok()["results"]) == 0
+    for odd in (f"urn:uuid:{run}", f"{{{run}}}", run.replace("-", "")):
+        world.agent.get(f"tasks?run={odd}").refused(422, "invalid_value", "run")
+
+
+@pytest.mark.parametrize(
+    "path", ["agents/support", "integrations/payments", "integrations/payments/operations/refund"]
+)
+def test_one_object_takes_no_parameters(world: World, path: str) -> None:
+    world.agent.get(f"{path}?x=1").refused(422, "unknown_filter", "x")
+
+
+def test_links_of_pages_are_absolute_and_keep_the_filters(world: World) -> None:
+    run = world.run()
+    for number in range(3):
+        world.agent.post("tasks", {"run": run, "title": f"T{number}"}).ok(201)
+    page = world.agent.get(f"tasks?run={run}&limit=2&ordering=created_at").ok()
+    assert page["next"].startswith("http://testserver/api/v1/tasks?")
+    rest = world.agent.get(page["next"].removeprefix("http://testserver")).ok()
+    assert [row["title"] for row in rest["results"]] == ["T2"]
+    assert rest["next"] is None
+    cursor = re.search(r"cursor=([^&]+)", page["next"])
+    assert cursor is not None
+    world.agent.get(f"tasks?cursor={cursor[1]}").refused(422, "invalid_value", "cursor")
+
+
+def test_names_that_are_too_long(world: World) -> None:
+    long = "x" * 61
+    bodies = {
+        f"agents/{long}": {"name": "A", "tasks_enabled": True},
+        f"integrations/{long}": {"name": "I", "kind": "client"},
+        f"integrations/payments/operations/{long}": {"name": "O", "effect": "read"},
+        f"webhooks/{long}": {"url": "https://example.com/", "events": ["run.ended"]},
+    }
+    for path, body in bodies.items():
+        world.admin.put(path, body).refused(422, "too_long", "slug")
+        world.admin.get(path).refused(404, "not_found")
+
+
+def test_a_bound_key_changes_its_own_agent_only(world: World) -> None:
+    bound = Api(world.cast.key("admin", name="bound", agent=world.cast.support))
+    body = {"name": "S", "tasks_enabled": True}
+    bound.put("agents/research", body).refused(403, "wrong_agent")
+    bound.put("agents/new", body).refused(403, "wrong_agent")
+    bound.get("agents/research").refused(404, "not_found")
+    bound.put("agents/support", body).ok()
+
+
+@pytest.mark.parametrize("kind", [{}, [], 5, None, {"a": 1}])
+def test_credentials_of_no_kind(world: World, kind: object) -> None:
+    body = {"name": "P", "kind": "http", "base_url": "https://example.com", "auth": {"type": kind}}
+    world.admin.put("integrations/new", body).refused(422, "invalid_value", "auth.type")
+
+
+def test_media_types(world: World) -> None:
+    body = b'{"agent": "support"}'
+    for kind in ("application/json", "application/json; charset=utf-8", "APPLICATION/JSON"):
+        world.agent.post("sessions", body, Content_Type=kind).ok(201)
+    for kind in ("application/problem+json", "text/json", "application/jsonp"):
+        world.agent.post("sessions", body, Content_Type=kind).refused(415, "unsupported_media_type")
+    assert Session.objects.count() == 3
+
+
+def test_a_body_may_be_left_out_where_nothing_is_required(world: World) -> None:
+    run = world.run()
+    assert world.agent.post(f"runs/{run}/complete").ok()["status"] == "completed"
+    session = world.agent.get(f"runs/{run}")["session"]
+    assert world.agent.post(f"sessions/{session}/end").ok()["status"] == "ended"
+
+
+def test_arguments_that_do_not_fit_leave_no_call(world: World) -> None:
+    body = {"run": world.run(), "operation": "payments.refund", "arguments": {"amount": "x"}}
+    refusal = world.agent.post("tool-calls", body)
+    refusal.refused(422, refusal.code)
+    fields = {error["field"] for error in refusal["errors"]}
+    assert fields == {"arguments/amount", "arguments/charge"}
+    assert ToolCall.objects.count() == 0
+
+
+def order(world: World, answers: list[Answer]) -> list[int]:
+    return [answer.status for answer in answers]
+
+
+def test_the_order_of_checks_when_something_is_made(world: World) -> None:
+    """401, then 400 and 415, then 403, then 422."""
+    reader = Api(world.cast.key("read", name="reader"))
+    bad = b'{"agent": '
+    assert order(
+        world,
+        [
+            Api().post("sessions", bad),
+            reader.post("sessions", bad),
+            reader.post("sessions", b"x", Content_Type="text/plain"),
+            reader.post("sessions", {"agent": 5}),
+            world.agent.post("sessions", {"agent": 5}),
+        ],
+    ) == [401, 400, 415, 403, 422]
+
+
+def test_the_order_of_checks_on_something_that_is_there(world: World) -> None:
+    """400, then 404, then 403, then 409, then 422."""
+    run = world.run()
+    reader = Api(world.cast.key("read", name="reader"))
+    answers = [
+        reader.post(f"runs/{ABSENT}/fail", b"{"),
+        reader.post(f"runs/{ABSENT}/fail", {}),
+        reader.post(f"runs/{run}/fail", {}),
+        world.agent.post(f"runs/{run}/fail", {}),
+    ]
+    world.agent.post(f"runs/{run}/complete").ok()
+    answers.append(world.agent.post(f"runs/{run}/fail", {"error": "x"}))
+    assert order(world, answers) == [400, 404, 403, 422, 409]
+
+
+def test_a_request_id_stands_in_refusals_too(world: World) -> None:
+    for answer in (
+        Api().get("tasks", X_Request_ID="r-1"),
+        world.agent.get("nowhere", X_Request_ID="r-1"),
+        world.agent.post("tasks", b"{", X_Request_ID="r-1"),
+    ):
+        assert answer.headers["X-Request-ID"] == "r-1"
+
+
+def test_urls_lead_to_the_back_office(world: World) -> None:
+    call = world.refund(900).ok(201)
+    for path in (f"tool-calls/{call['id']}", f"tasks/{call['task']}", f"runs/{call['run']}"):
+        assert world.agent.get(path).ok()["url"].startswith("http://testserver/admin/")
