@@ -17,13 +17,14 @@ from config.contract.words import (
 )
 from integrations_app.actions import MAX_ACTIONS, MAX_NAME, STYLES
 from integrations_app.policies import MAX_TIMEOUT, MIN_TIMEOUT
+from integrations_app.services.catalogue import MAX_SECRET
 from integrations_app.states import Method
 from tasks_app.kinds import MAX_COMMENT
 from tasks_app.states import Kind, MessageRole
 
 NAME = {**text(MAX_NAME, blank=False), "pattern": r"\S"}
 SECONDS: Schema = {"type": "number", "minimum": MIN_TIMEOUT, "maximum": MAX_TIMEOUT}
-SECRET = text(10_000, blank=False)
+SECRET = text(MAX_SECRET, blank=False)
 
 
 def _actions(more: dict[str, Schema]) -> Schema:
@@ -108,8 +109,9 @@ MEMBERS: dict[str, dict[str, Schema]] = {
     "BulkBody": {
         "items": many(
             shape(
-                {"task": JSON},
+                {},
                 {
+                    "task": JSON,
                     "action": null(TEXT),
                     "value": JSON,
                     "comment": null(TEXT),

@@ -36,6 +36,9 @@ AUTH_MEMBERS: dict[str, tuple[str, ...]] = {
     AuthType.HEADER: ("name", "value"),
 }
 MAX_TIMEOUT_SECONDS = 300
+MAX_SECRET = 4_000
+"""Characters of one member of a credential; more does not fit into a header."""
+
 # Members whose change makes another request, or another question, of a waiting call.
 BINDING = (
     "method",
@@ -179,6 +182,8 @@ def _check_auth(auth: Mapping[str, Any]) -> dict[str, str]:
         value = auth.get(name)
         if not isinstance(value, str) or not value:
             _refuse(f"auth.{name}", "Must be a text that is not blank.", "required")
+        if len(value) > MAX_SECRET:
+            _refuse(f"auth.{name}", f"At most {MAX_SECRET} characters.", "too_long")
         if not value.isascii() or not value.isprintable():
             _refuse(f"auth.{name}", "Must be printable ASCII.")
     if kind == AuthType.BASIC and ":" in auth["username"]:

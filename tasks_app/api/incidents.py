@@ -110,6 +110,11 @@ class IncidentsView(IncidentApiView):
 class IncidentView(IncidentApiView):
     """One incident."""
 
+    @property
+    def allowed_methods(self) -> list[str]:
+        """What is done here; who tries more hears that the back office is the place for it."""
+        return ["GET", "HEAD"]
+
     def get(self, request: Request, pk: str) -> HttpResponse:
         rows = incidents_to_show(Incident.objects.visible_to(self.actor))
         row = self.get_visible(rows, pk)

@@ -262,6 +262,12 @@ def test_credentials_of_no_kind(world: World, kind: object) -> None:
     world.admin.put("integrations/new", body).refused(422, "invalid_value", "auth.type")
 
 
+def test_credentials_that_no_header_holds(world: World) -> None:
+    auth = {"type": "bearer", "token": "x" * 4_001}
+    body = {"name": "P", "kind": "http", "base_url": "https://example.com", "auth": auth}
+    world.admin.put("integrations/new", body).refused(422, "too_long", "auth.token")
+
+
 def test_media_types(world: World) -> None:
     body = b'{"agent": "support"}'
     for kind in ("application/json", "application/json; charset=utf-8", "APPLICATION/JSON"):
