@@ -15,7 +15,7 @@ from accounts_app.errors import DomainError, FieldError, Forbidden, Invalid, Not
 from accounts_app.links import page_path
 from integrations_app.actions import from_json
 from integrations_app.pointers import MASK
-from tasks_app.admin.task import TaskPage, read_revision, trouble_of
+from tasks_app.admin.task import TaskPage, diff_lines, read_revision, trouble_of
 from tasks_app.admin.text import one_line, visible
 from tasks_app.kinds import Answer
 from tasks_app.models import UserTask
@@ -23,7 +23,7 @@ from tasks_app.policies import check_may_edit
 from tasks_app.services.access import get_task
 from tasks_app.services.closing import refuse_closed
 from tasks_app.services.deciding import Decide, decide
-from tasks_app.services.drafts import difference, save_draft
+from tasks_app.services.drafts import save_draft
 
 PREFIX = "arg:"
 SIMPLE = ("string", "number", "integer", "boolean")
@@ -165,7 +165,7 @@ class EditPage(TaskPage):
 
     def preview(self, task: UserTask, draft: Any, revision: int) -> HttpResponse:
         """The difference to what stands now, and what can be done with it."""
-        lines = difference(task.draft, draft)
+        lines = diff_lines(task.draft, draft)
         actions = [
             action
             for action in from_json(task.actions)
@@ -176,7 +176,7 @@ class EditPage(TaskPage):
             title=f"Edit: {one_line(task.title, 80)}",
             task=task,
             revision=revision,
-            lines=[(_sort(line), visible(line)) for line in lines[2:]],
+            lines=lines,
             raw=draft if isinstance(draft, str) else _text(draft),
             actions=actions if len(actions) <= 6 else (),
         )
@@ -249,7 +249,3 @@ def _json(text: str, name: str) -> Any:
 
 def _text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2)
-
-
-def _sort(line: str) -> str:
-    return {"+": "added", "-": "removed", "@": "place"}.get(line[:1], "same")

@@ -1,5 +1,6 @@
 """One task: its card, its page, and the decision."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -24,11 +25,13 @@ from accounts_app.errors import (
 from accounts_app.links import page_path
 from tasks_app.admin.cards import Card, Trouble, Typed, cards_of
 from tasks_app.admin.handing import acts_of
+from tasks_app.admin.text import Shown, shown, visible
 from tasks_app.kinds import Answer
 from tasks_app.models import UserTask
 from tasks_app.selectors import history_of, with_everything, with_tokens
 from tasks_app.services.claiming import check_lease
 from tasks_app.services.deciding import Decide, decide
+from tasks_app.services.drafts import difference
 from tasks_app.services.revealing import reveal
 from tasks_app.states import Kind
 
@@ -63,6 +66,8 @@ class TaskPage(Page):
             card=card,
             history=history_of(card.task) if card.sees_context else [],
             acts=acts_of(self.actor, card.task) if card.is_open else None,
+            changes=_changes(card.task) if card.sees_context else [],
+            metadata=_metadata(card.task) if card.sees_context else None,
         )
 
     def do(self, pk: UUID, act: Callable[[], object], typed: Typed) -> HttpResponse:
@@ -138,6 +143,26 @@ class RevealPage(TaskPage):
             trouble = Trouble(refusal.errors[0].detail, field="reason")
             return self.show(self.card(pk, trouble=trouble), status=422)
         return self.show(self.card(pk, reveal=frozenset({pk}), alone=True))
+
+
+def _changes(task: UserTask) -> list[tuple[str, str]]:
+    """What was edited since the task was made, as a difference; sensitive values are masked."""
+    if task.initial_work is None or task.initial_work == task.draft:
+        return []
+    return diff_lines(task.initial_work, task.draft)
+
+
+def diff_lines(before: Any, after: Any) -> list[tuple[str, str]]:
+    """The lines of a difference, each with what it is: added, removed, place or same."""
+    sorts = {"+": "added", "-": "removed", "@": "place"}
+    lines = difference(before, after)[2:]
+    return [(sorts.get(line[:1], "same"), visible(line)) for line in lines]
+
+
+def _metadata(task: UserTask) -> Shown | None:
+    if not task.metadata:
+        return None
+    return shown(json.dumps(task.metadata, ensure_ascii=False, indent=2), limit=2000)
 
 
 def read_revision(text: str) -> int:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tasks_app.models import UserTask
 from tests.backoffice.conftest import Visit
@@ -74,6 +74,36 @@ def test_no_page_violates_the_guidelines(shared_world: World, visit: Visit, them
     page.goto("/admin/review/approvals/")
     page.keyboard.press("?")
     found += violations(page)
+    page.keyboard.press("Escape")
+    page.keyboard.press("j")
+    page.keyboard.press("c")
+    expect(page.get_by_text("You work on this")).to_be_visible()
+    page.locator(".acts > summary").first.click()
+    expect(page.get_by_text("Say something without deciding").first).to_be_visible()
+    found += violations(page)
+    assert found == []
+
+
+def test_editing_and_deciding_together_violate_nothing(shared_world: World, visit: Visit) -> None:
+    world = shared_world
+    world.operation(approval={"allow_edit": True, "when": "args.amount > 100"}).ok(200)
+    task = refund(world, 900)
+    refund(world, 901)
+    page = visit("ann", f"review/tasks/{task.pk}/edit/", theme="dark")
+    found = violations(page)
+    page.get_by_label("amount").fill("500")
+    page.get_by_role("button", name="Show the difference").first.click()
+    expect(page.locator(".diff")).to_be_visible()
+    found += violations(page)
+    page.goto("/admin/review/approvals/")
+    for box in page.locator("[data-select]").all():
+        box.check()
+    found += violations(page)
+    page.get_by_role("button", name="Look at them together").click()
+    found += violations(page)
+    page.get_by_role("button", name="Approve").click()
+    expect(page.get_by_text("2 decided.")).to_be_visible()
+    found += violations(page)
     assert found == []
 
 
@@ -97,7 +127,7 @@ def test_a_masked_card_violates_nothing_either(shared_world: World, visit: Visit
 def test_nothing_that_an_agent_writes_is_executed(shared_world: World, visit: Visit) -> None:
     world = shared_world
     run = world.run(title=EVIL[:200], participant=EVIL[:254], metadata={"a": EVIL})
-    options = [{"id": EVIL, "label": EVIL, "description": EVIL}]
+    options = [{"id": EVIL[:100], "label": EVIL[:200], "description": EVIL}]
     ask(world, run=run, title=EVIL[:200], description=EVIL, kind="multi_option", options=options)
     ask(world, run=run, title=EVIL[:200], draft={EVIL: EVIL}, actions=[EVIL[:120]])
     world.operation(parameters={"type": "object"}).ok(200)

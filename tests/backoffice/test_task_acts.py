@@ -196,3 +196,13 @@ def test_a_draft_of_text_is_edited_as_text(world: World) -> None:
     assert answer.status_code == 302
     task.refresh_from_db()
     assert (task.initial_work, task.draft) == ("First line\nSecond line", "First line\nThird line")
+
+
+def test_the_task_page_shows_what_was_edited_and_the_metadata(world: World) -> None:
+    task = ask(world, draft="First line", metadata={"ticket": "T-17"})
+    edit("ann", task, raw="Better line", step="save")
+    html = open_page("ann", f"review/tasks/{task.pk}/")
+    assert "-First line" in html
+    assert "+Better line" in html
+    assert "T-17" in html
+    assert "T-17" not in open_page("bob", f"review/tasks/{task.pk}/")

@@ -297,9 +297,7 @@
       typeInto(card, kept.get(id));
       kept.delete(id);
     }
-    if (bar) {
-      showSelection();
-    }
+    document.dispatchEvent(new Event("assent:cards"));
     if (!isOpen(card) && event.detail.xhr.status === 200) {
       announce(`${titleOf(card)}: ${outcomeOf(card)}`);
       goOn(card);
@@ -322,35 +320,26 @@
     }
   }
 
-  /* ---- Deciding several together ---- */
+  /* ---- A claim lasts while its holder writes ---- */
 
-  const bar = document.getElementById("bulk");
+  const RENEW_MS = 4 * 60 * 1000;
+  const renewed = new Map();
 
-  function showSelection() {
-    const boxes = [...document.querySelectorAll("[data-select]:checked")];
-    bar.hidden = !boxes.length;
-    bar.querySelector("[data-selected]").textContent = `${boxes.length} selected`;
-    bar.querySelector("[data-select-same]").hidden = boxes.length !== 1;
-  }
-
-  if (bar) {
-    showSelection();
-    document.addEventListener("change", (event) => {
-      if (event.target.matches("[data-select]")) {
-        showSelection();
-      }
-    });
-    bar.querySelector("[data-select-same]").addEventListener("click", () => {
-      const first = document.querySelector("[data-select]:checked").closest(CARD);
-      for (const card of cards().filter((each) => each.dataset.like === first.dataset.like)) {
-        const box = card.querySelector("[data-select]");
-        if (box) {
-          box.checked = true;
-        }
-      }
-      showSelection();
-    });
-  }
+  document.addEventListener("input", (event) => {
+    const card = event.target.closest?.(CARD);
+    if (!card?.querySelector("[name=lease]")) {
+      return;
+    }
+    const id = card.dataset.task;
+    if (!renewed.has(id)) {
+      renewed.set(id, Date.now());
+    } else if (Date.now() - renewed.get(id) > RENEW_MS) {
+      renewed.set(id, Date.now());
+      const token = document.querySelector("meta[name=csrf-token]").content;
+      const headers = { "X-CSRFToken": token, "HX-Request": "true" };
+      fetch(card.dataset.card.replace(/card\/$/, "claim/"), { method: "POST", headers });
+    }
+  });
 
   /* ---- Times ---- */
 
