@@ -1,5 +1,11 @@
-from django.apps import AppConfig
+import pkgutil
+from importlib import import_module
+from pathlib import Path
+
+from django.apps import AppConfig, apps
 from django.contrib.admin.apps import AdminConfig
+
+PARTS = ("accounts_app", "integrations_app", "guard_app", "tasks_app")
 
 
 class ConfigAppConfig(AppConfig):
@@ -21,3 +27,16 @@ class BackOfficeConfig(AdminConfig):
     """Django's admin with our site; it finds the parts' `admin` packages."""
 
     default_site = "config.admin_site.BackOffice"
+
+    def ready(self) -> None:
+        """Load every module of the parts' `admin` packages: each registers its pages.
+
+        The packages import nothing themselves: loading the theme loads all template tags, and
+        those of a part may need a module of its `admin` while the theme is still half loaded.
+        """
+        super().ready()
+        for part in apps.get_app_configs():
+            folder = Path(part.path) / "admin"
+            if part.name in PARTS and folder.is_dir():
+                for module in pkgutil.iter_modules([str(folder)]):
+                    import_module(f"{part.name}.admin.{module.name}")

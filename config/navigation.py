@@ -22,6 +22,7 @@ TASKS = (
 )
 CATALOGUE = (Permission.READ_CATALOGUE,)
 MANAGE = (Permission.MANAGE_WORKSPACE,)
+RECORDS = ("accounts_app/", "integrations_app/", "guard_app/", "tasks_app/")
 AUDIT = (Permission.READ_AUDIT, Permission.READ_OWN_AUDIT)
 GUARD = (Permission.SEE_ANOMALIES, Permission.SEE_ALL_TASKS, Permission.READ_AUDIT)
 
@@ -115,6 +116,7 @@ GROUPS: tuple[tuple[str, tuple[Item, ...]], ...] = (
                 "failed_webhooks",
             ),
             Item("Audit log", "history", "audit", AUDIT, ("audit/",)),
+            Item("Records", "database", "records", (Permission.READ_AUDIT,), RECORDS),
             Item("Workspace", "settings", "workspace", MANAGE, ("workspace/",)),
         ),
     ),

@@ -1,5 +1,1 @@
-"""The back office's pages of this part; imported by the admin site."""
-
-from integrations_app.admin import importing, integrations, operations, webhooks
-
-__all__ = ["importing", "integrations", "operations", "webhooks"]
+"""The back office's pages of this part; the admin site finds every module in it."""
