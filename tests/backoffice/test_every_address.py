@@ -22,6 +22,8 @@ from accounts_app.models import Group, Membership
 from accounts_app.scoping import system_actor
 from accounts_app.services.agents import put_agent
 from accounts_app.services.api_keys import create_api_key
+from guard_app.models import Incident, Replay
+from guard_app.services.rules import RuleValues, put_rule
 from integrations_app.services.catalogue import (
     IntegrationValues,
     OperationValues,
@@ -71,6 +73,24 @@ def rows_of(cast: Cast, workspace: Any, member: str) -> Rows:
     delivery = ping(system, webhook)
     key, _ = create_api_key(system, name="k", scopes=["read"])
     group = Group.objects.create(workspace=workspace, name="G", created_at=dt.datetime.now(dt.UTC))
+    now = dt.datetime.now(dt.UTC)
+    rule_values = RuleValues(
+        name="R", detector="call_count", effect="alert", parameters={"scope": "run", "limit": 9}
+    )
+    rule, _ = put_rule(system, "r", rule_values)
+    incident = Incident.objects.create(
+        workspace=workspace,
+        created_at=now,
+        rule=rule,
+        agent=agent,
+        operation=operation,
+        severity="low",
+        first_seen_at=now,
+        last_seen_at=now,
+    )
+    replay = Replay.objects.create(
+        workspace=workspace, created_at=now, name="P", since=now, until=now
+    )
     person = Membership.objects.get(workspace=workspace, user__username=member)
     task = UserTask.objects.get(tool_call=call)
     of_operation = {"integration": "i", "slug": "o"}
@@ -96,6 +116,11 @@ def rows_of(cast: Cast, workspace: Any, member: str) -> Rows:
             "member_reactivate": {"pk": person.pk},
             "group": {"pk": group.pk},
             "api_key_revoke": {"pk": key.pk},
+            "guard_rule": {"slug": "r"},
+            "guard_replay": {"pk": replay.pk},
+            "guard_replay_start": {"slug": "r"},
+            "incident": {"pk": incident.pk},
+            "incident_act": {"pk": incident.pk, "act": "acknowledge"},
             "run": {"pk": run.pk},
             "call": {"pk": call.pk},
             "session": {"pk": session.pk},
