@@ -150,7 +150,7 @@ class OfWorkspace(SafeModelAdmin):
     workspace_path: ClassVar[str] = "workspace_id"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows = self.model._default_manager.filter(
+        rows: QuerySet[Any] = self.model._default_manager.filter(
             **{self.workspace_path: actor_of(request).workspace_id}
         )
         return rows.order_by(*self.get_ordering(request))

@@ -1,0 +1,122 @@
+"""The pages of settings, integrations and signing in: no WCAG 2.2 AA violation, keyboard, phone."""
+
+import pytest
+
+from accounts_app.models import Group, Membership, User
+from accounts_app.services.membership import put_group
+from integrations_app.services.webhooks import WebhookValues, ping, put_webhook
+from tests.backoffice.conftest import Visit
+from tests.backoffice.test_review_accessible import violations
+from tests.conftest import World
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+PAGES = [
+    "agents/",
+    "agents/?q=nothing",
+    "agents/support/",
+    "add/agent/",
+    "integrations/",
+    "integrations/payments/",
+    "integrations/payments/import/",
+    "add/integration/",
+    "operations/",
+    "operations/payments/refund/",
+    "operations/payments/refund/try/",
+    "add/operation/payments/",
+    "members/",
+    "add/member/",
+    "groups/",
+    "keys/",
+    "add/key/",
+    "webhooks/",
+    "webhooks/crm/",
+    "audit/",
+    "workspace/",
+    "records/",
+    "profile/",
+    "tasks_app/usertask/",
+    "accounts_app/agent/",
+]
+FOCUSED = "document.activeElement.matches('a') ? document.activeElement.textContent.trim() : ''"
+ENTRANCE = ["login/", "signup/", "password/reset/"]
+
+
+def fill(world: World) -> Membership:
+    """Something in every list."""
+    admin = world.cast.actor("admin")
+    member = Membership.objects.get(user__username="ann")
+    put_group(admin, name="Finance", members=[member])
+    values = WebhookValues(world.receiver.url, ("task.created",), allow_private_network=True)
+    ping(admin, put_webhook(admin, "crm", values).webhook)
+    world.refund(900).ok(201)
+    return member
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_page_violates_the_guidelines(shared_world: World, visit: Visit, theme: str) -> None:
+    member = fill(shared_world)
+    group = Group.objects.get()
+    page = visit("admin", "agents/", theme=theme)
+    found = []
+    for path in [*PAGES, f"members/{member.pk}/", f"groups/{group.pk}/"]:
+        page.goto(f"/admin/{path}")
+        page.wait_for_timeout(120)
+        found += violations(page)
+    for path in ("accounts/2fa/", "accounts/password/change/", "accounts/reauthenticate/"):
+        page.goto(f"/{path}")
+        found += violations(page)
+    assert "\n".join(found) == ""
+
+
+def test_the_entrance_violates_nothing(shared_world: World, visit: Visit) -> None:
+    page = visit("ann", "agents/")
+    page.context.clear_cookies()
+    found = []
+    for path in ENTRANCE:
+        page.goto(f"/accounts/{path}")
+        found += violations(page)
+    assert "\n".join(found) == ""
+
+
+def test_no_page_is_wider_than_a_phone(shared_world: World, visit: Visit) -> None:
+    member = fill(shared_world)
+    page = visit("admin", "agents/", phone=True)
+    wide = []
+    for path in [*PAGES, f"members/{member.pk}/"]:
+        page.goto(f"/admin/{path}")
+        if page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
+            wide.append(path)
+    assert wide == []
+
+
+def test_the_navigation_is_walked_and_used_by_keyboard_alone(
+    shared_world: World, visit: Visit
+) -> None:
+    page = visit("admin", "agents/")
+    seen = []
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        seen.append(page.evaluate(FOCUSED))
+        if seen[-1].endswith("API keys"):
+            break
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/admin/keys/")
+    assert any("Skip to the content" in text for text in seen)
+
+
+def test_an_operation_is_switched_to_approval_by_keyboard_alone(
+    shared_world: World, visit: Visit
+) -> None:
+    page = visit("ida", "operations/payments/send_receipt/")
+    page.locator("input[name=requires_approval][value=inherit]").focus()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowUp")
+    page.locator("#id_when").focus()
+    page.keyboard.type("true")
+    page.get_by_text("nothing to check against").wait_for()
+    page.get_by_role("button", name="Save the operation").focus()
+    page.keyboard.press("Enter")
+    page.get_by_text("The operation is saved").wait_for()
+    assert User.objects.filter(username="ida").exists()
+    row = shared_world.admin.get("integrations/payments/operations/send_receipt").ok(200)
+    assert (row["requires_approval"], row["approval"]["when"]) == (True, "true")
