@@ -111,11 +111,11 @@ MEMBERS: dict[str, dict[str, Schema]] = {
             shape(
                 {},
                 {
-                    "task": JSON,
-                    "action": null(TEXT),
-                    "value": JSON,
-                    "comment": null(TEXT),
-                    "revision": {"type": ["integer", "null"]},
+                    "task": {"description": "The task's id."},
+                    "action": {"description": "As in `complete`."},
+                    "value": {"description": "As in `complete`."},
+                    "comment": {"description": "As in `complete`."},
+                    "revision": {"description": "What was looked at; required."},
                 },
                 additionalProperties=True,
                 description="Read for itself: what is wrong with it is its own answer.",

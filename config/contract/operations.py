@@ -31,7 +31,6 @@ class Op:
 BOUND: Codes = {403: ("wrong_agent",)}
 MAKES: Codes = {409: ("idempotency_mismatch",)}
 REFERS: Codes = {422: ("not_found",)}
-TRIAGE: Codes = {403: ("dashboard_only",)}
 CLOSED = ("already_completed", "already_cancelled", "deadline_passed")
 DECIDES: Codes = {
     403: ("dashboard_only", "self_review_forbidden", "not_permitted", "not_editable"),
@@ -226,16 +225,6 @@ OPERATIONS: dict[tuple[str, str], Op] = {
     ("GET", "/guard/detections"): Op(
         "list_detections", "Every hit of the guard, those of shadow rules included"
     ),
-    **{
-        (method, path): Op(name, "Refused: incidents are triaged in the back office", TRIAGE)
-        for method, path, name in (
-            ("POST", "/guard/incidents/{id}", "post_incident"),
-            ("PUT", "/guard/incidents/{id}", "put_incident"),
-            ("PATCH", "/guard/incidents/{id}", "patch_incident"),
-            ("DELETE", "/guard/incidents/{id}", "delete_incident"),
-            ("POST", "/guard/incidents/{id}/{act}", "triage_incident"),
-        )
-    },
     ("GET", "/webhooks"): Op("list_webhooks", "The webhooks of the workspace", BOUND),
     ("GET", "/webhooks/{slug}"): Op("get_webhook", "One webhook", BOUND),
     ("PUT", "/webhooks/{slug}"): Op(

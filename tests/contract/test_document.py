@@ -39,7 +39,7 @@ def test_the_one_in_the_repository_is_this_one() -> None:
 
 def test_every_operation_is_described() -> None:
     """An endpoint that is missing here belongs into config/contract/operations.py."""
-    assert set(operations()) - set(OPERATIONS) == set()
+    assert set(operations()) == set(OPERATIONS)
     names = [operation["operationId"] for operation in operations().values()]
     assert len(names) == len(set(names))
 
@@ -75,8 +75,6 @@ def test_no_member_of_an_answer_is_left_vague() -> None:
 
 @pytest.mark.parametrize("name", sorted({**BODIES, **ANSWERS}))
 def test_examples_fit(name: str) -> None:
-    if name not in document()["components"]["schemas"]:
-        pytest.skip("No endpoint uses it yet.")
     registry: Registry[Any] = Registry().with_resource(
         "urn:document", Resource(document(), DRAFT202012)
     )
