@@ -7,8 +7,10 @@ from typing import Any
 from uuid import UUID
 
 import structlog
+from django.db.models import QuerySet
 
 from accounts_app.services.unit import Unit
+from accounts_app.services.workspace_settings import workspace_settings
 from guard_app.detectors import DETECTORS
 from guard_app.facts import DetectorFailed, Facts, Hit, Need, Rule, ScreenedCall
 from guard_app.models import Detection, GuardRule, Incident, LateScreening, Measure
@@ -69,7 +71,7 @@ def screen(unit: Unit, call: ToolCall, *, again: bool = False) -> Verdict:
         call: the call; its run's lock is held, so that its history stands still.
         again: it was screened before, with other arguments.
     """
-    enabled = list(GuardRule.objects.in_workspace(call.workspace_id).filter(enabled=True))
+    enabled = list(_rules_of(call.workspace_id))
     history = History(call, unit.now)
     screened = screened_call(call, unit)
     rules = [rule for rule in enabled if applies(rule, screened, history)]
@@ -94,11 +96,17 @@ def screen_late(unit: Unit, call: ToolCall) -> Verdict:
     """Ask the asynchronous rules about a call that goes its way already; they can only alert."""
     history = History(call, call.created_at)
     screened = screened_call(call, unit)
-    late = GuardRule.objects.in_workspace(call.workspace_id).filter(enabled=True, asynchronous=True)
+    late = _rules_of(call.workspace_id).filter(asynchronous=True)
     rules = [rule for rule in late if applies(rule, screened, history)]
     hits = find_hits(rules, screened, history, seconds=LATE_RULE_SECONDS)
     alerts = [RuleHit(hit.rule, hit.hit, GuardEffect(hit.rule.effect), hit.failed) for hit in hits]
     return _record(unit, call, alerts)
+
+
+def _rules_of(workspace_id: UUID) -> QuerySet[GuardRule]:
+    """The rules that are asked: none where the workspace's admins switched the guard off."""
+    rows = GuardRule.objects.in_workspace(workspace_id).filter(enabled=True)
+    return rows if workspace_settings(workspace_id).guard else rows.none()
 
 
 def screened_call(call: ToolCall, unit: Unit) -> ScreenedCall:

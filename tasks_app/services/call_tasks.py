@@ -28,6 +28,7 @@ from integrations_app.states import (
 )
 from tasks_app.kinds import OWN_ACTIONS
 from tasks_app.models import Decision, UserTask
+from tasks_app.services.asking import default_timeout
 from tasks_app.services.call_moves import check_arguments, let_run, row_of, stop
 from tasks_app.services.closing import cancel, refuse_closed, subject_of
 from tasks_app.services.creating import announce_new
@@ -62,7 +63,7 @@ def open_approval(
         title=f"{integration.name}: {call.operation.name}"[:200],
         actions=[action.as_json() for action in policy.actions],
         why=call.why,
-        timeout_seconds=policy.timeout_seconds,
+        timeout_seconds=policy.timeout_seconds or default_timeout(call.workspace_id),
         on_timeout=policy.on_timeout,
         quorum=policy.quorum,
         reviewers=policy.reviewers,

@@ -28,10 +28,11 @@ from integrations_app.states import (
 )
 from tasks_app.models import UserTask
 from tasks_app.services.anomalies import hold_back
+from tasks_app.services.asking import check_asking_is_on
 from tasks_app.services.call_moves import check_arguments, let_run, row_of
 from tasks_app.services.call_tasks import open_approval
 from tasks_app.services.closing import cancel
-from tasks_app.states import ABOUT_A_CALL, CancelReason
+from tasks_app.states import ABOUT_A_CALL, CancelReason, Kind
 
 
 def request_call(
@@ -129,6 +130,7 @@ def _check_may_ask(agent: Agent) -> None:
             " an admin must switch on “tasks enabled” for it."
         )
         raise Forbidden(text, code="tasks_not_enabled")
+    check_asking_is_on(agent.workspace_id, Kind.APPROVAL)
 
 
 def _route(unit: Unit, actor: Actor, call: ToolCall, verdict: Verdict) -> None:

@@ -24,6 +24,7 @@ from integrations_app.services.reviewing import check_quorum, grants
 from integrations_app.services.sessions import check_agent, open_run, open_session, settle_run
 from tasks_app.kinds import OWN_ACTIONS, check_draft, check_input, check_options
 from tasks_app.models import UserTask
+from tasks_app.services.asking import check_asking_is_on, default_timeout
 from tasks_app.services.closing import cancel, subject_of
 from tasks_app.services.drafts import keep_revision
 from tasks_app.services.reminders import first_times, parse_reminders
@@ -85,6 +86,7 @@ def create_task(
             " “tasks enabled” for it."
         )
         raise Forbidden(text, code="tasks_not_enabled")
+    check_asking_is_on(actor.workspace_id, request.kind)
     columns = _columns(request)
     digest = body_digest(
         {
@@ -186,6 +188,9 @@ def _insert(
         )
         run, _ = open_run(actor, session=session, title=columns["title"])
     lock_open_run(run.pk)
+    if columns["timeout_seconds"] is None:
+        # Not part of the compared body: another default later makes no other request of it.
+        columns = {**columns, "timeout_seconds": default_timeout(actor.workspace_id)}
     levels = grants(actor.workspace_id, columns["reviewers"], columns["on_timeout"], "")
     named = levels[0] if columns["named"] else None
     check_quorum(actor.workspace_id, columns["quorum"], named, "quorum")
