@@ -186,7 +186,7 @@ def test_every_path_belongs_to_a_part_that_is_tested() -> None:
     assert [path for path, _ in walk(get_resolver().url_patterns) if not BESIDE.match(path)] == []
 
 
-@pytest.mark.parametrize(("column", "username"), enumerate(PEOPLE))
+@pytest.mark.parametrize(("column", "username"), list(enumerate(PEOPLE)))
 def test_each_role_gets_what_the_table_says_and_a_get_changes_nothing(
     ours: Rows, column: int, username: str
 ) -> None:
@@ -197,7 +197,7 @@ def test_each_role_gets_what_the_table_says_and_a_get_changes_nothing(
     assert fingerprint() == before
 
 
-@pytest.mark.parametrize(("column", "username"), enumerate(PEOPLE))
+@pytest.mark.parametrize(("column", "username"), list(enumerate(PEOPLE)))
 def test_each_role_acts_where_the_table_says(ours: Rows, column: int, username: str) -> None:
     for name, (_, post) in ADDRESSES.items():
         answer = signed_in(username).post(address(name, ours.names), {})
