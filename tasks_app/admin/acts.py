@@ -12,7 +12,7 @@ from accounts_app.links import page_path
 from tasks_app.admin.cards import Typed
 from tasks_app.admin.handing import EXTENSIONS, acts_of
 from tasks_app.admin.task import TaskPage
-from tasks_app.services.claiming import claim, claim_next, release
+from tasks_app.services.claims import claim, next_task, release, take_over
 from tasks_app.services.extending import extend
 from tasks_app.services.remarks import ask, comment
 from tasks_app.services.routing import assign, delegate, give_back
@@ -88,7 +88,9 @@ class ClaimPage(ActPage):
     """Claim a task, or take it over from whoever has claimed it."""
 
     def perform(self, pk: UUID) -> object:
-        return claim(self.actor, pk, take_over=self.text("take_over") == "1")
+        if self.text("take_over") == "1":
+            return take_over(self.actor, pk, self.text("note"))
+        return claim(self.actor, pk)
 
 
 @register("review/tasks/<uuid:pk>/release/", "task_release")
@@ -101,10 +103,10 @@ class ReleasePage(ActPage):
 
 @register("review/next/", "task_next")
 class NextPage(Page):
-    """Claim the task that has waited longest, and open it."""
+    """Claim the task that is due next, or has waited longest, and open it."""
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        task = claim_next(self.actor)
+        task = next_task(self.actor)
         if task is None:
             messages.info(request, "Nothing is left that you could take on.")
             return HttpResponseRedirect(reverse("admin:approvals"))

@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from accounts_app import strict_json
+from accounts_app.api.fields import parse_id
 from accounts_app.backoffice.pages import Page, register
 from accounts_app.clock import db_now
 from accounts_app.errors import (
@@ -29,7 +30,6 @@ from tasks_app.admin.text import Shown, shown, visible
 from tasks_app.kinds import Answer
 from tasks_app.models import UserTask
 from tasks_app.selectors import history_of, with_everything, with_tokens
-from tasks_app.services.claiming import check_lease
 from tasks_app.services.deciding import Decide, decide
 from tasks_app.services.drafts import difference
 from tasks_app.services.revealing import reveal
@@ -115,7 +115,11 @@ class DecidePage(TaskPage):
         return self.do(
             pk,
             lambda: decide(
-                self.actor, pk, read_revision(form.get("revision", "")), self.read(typed)
+                self.actor,
+                pk,
+                read_revision(form.get("revision", "")),
+                self.read(typed),
+                claim_token=parse_id(form.get("lease", "")),
             ),
             typed,
         )
@@ -124,8 +128,7 @@ class DecidePage(TaskPage):
         """Read the answer only when asked, so that a loser learns who was faster."""
 
         def read() -> Decide:
-            task = UserTask.objects.select_related("claimed_by").get(pk=self.kwargs["pk"])
-            check_lease(task, self.request.POST.get("lease", ""))
+            task = UserTask.objects.only("kind").get(pk=self.kwargs["pk"])
             value = _value(task.kind, typed)
             return Decide(Answer(typed.action or None, value, typed.comment or None))
 

@@ -1,8 +1,9 @@
-"""Claims: one person looks at a task for fifteen minutes, and others know it.
+"""Claims: one person works on a task for fifteen minutes, and others know it.
 
-A claim is an act of the back office. It is taken by one conditional update, so that of many one
-gets it; every move that ends a task drops it, and the sweep frees what is over. Renewing is not
-written to the audit trail: it changes nothing but the time.
+A claim keeps colleagues from doing the same work and takes no right away; whoever acts under a
+lease that somebody else took over meanwhile is told so. It is taken by one conditional update, so
+that of many one gets it; every move that ends a task drops it, and the sweep frees what is over.
+Renewing is not written to the audit trail: it changes nothing but the time.
 """
 
 import datetime as dt
@@ -13,7 +14,7 @@ from uuid import UUID, uuid4
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from accounts_app.clock import DbNow, db_now
-from accounts_app.errors import Conflict, FieldError, Forbidden, Invalid
+from accounts_app.errors import Conflict, Forbidden
 from accounts_app.models import Membership
 from accounts_app.scoping import Actor, system_actor
 from accounts_app.services.audit import register_verbs
@@ -84,17 +85,16 @@ def release(actor: Actor, task_id: UUID) -> UserTask:
     return get_task(actor, task_id)
 
 
-def take_over(actor: Actor, task_id: UUID, comment: str) -> UserTask:
-    """Claim a task that somebody else holds, and say why.
+def take_over(actor: Actor, task_id: UUID, comment: str = "") -> UserTask:
+    """Claim a task that somebody else holds, and perhaps say why; one's own is renewed.
 
     Raises:
         Forbidden: a key, or a person who may not decide it.
         Conflict: it had its end.
-        Invalid: no comment.
     """
     task = _claimable(actor, task_id)
-    if not comment.strip():
-        raise Invalid([FieldError("comment", "comment_required", "Say why you take it over.")])
+    if task.claimed_by_id in (None, actor.user_id):
+        return claim(actor, task_id)
     with unit_of_work() as unit:
         holder = str(task.claimed_by) if task.claimed_by else None
         facts = {"comment": comment, "from": holder}
@@ -137,20 +137,20 @@ def _serve(actor: Actor, task_id: UUID) -> bool:
 
 
 def check_claim(actor: Actor, task: UserTask, token: UUID | None) -> None:
-    """Refuse a person who acts on a task that somebody else holds; keys hold nothing.
+    """Refuse whoever acts under a lease that somebody else took over.
 
     Args:
         actor: who acts.
         task: as it is now.
-        token: of the lease under which they began, if they had one.
+        token: of the lease under which they began; None where they had none.
 
     Raises:
-        Conflict: `lease_lost` where they had it, else `claimed_by_other`; `by` and `until`.
+        Conflict: `lease_lost`, with the facts `by` and `until`.
     """
-    if actor.type != ActorType.USER or task.claimed_by_id in (None, actor.user_id):
+    if token is None or task.claimed_by_id in (None, actor.user_id):
         return
     if task.claim_expires_at is not None and task.claim_expires_at > db_now():
-        raise _refusal(task, code="claimed_by_other" if token is None else "lease_lost")
+        raise _refusal(task, code="lease_lost")
 
 
 def lapsed_claims(limit: int) -> list[UUID]:
@@ -237,6 +237,11 @@ def _refusal(task: UserTask, *, code: str) -> Conflict:
         refusal.facts["task"] = task.pk
         return refusal
     by = str(task.claimed_by) if task.claimed_by else None
-    until = task.claim_expires_at.isoformat() if task.claim_expires_at else None
-    text = f"{by} is at this task; take it over, or wait." if by else "The claim is over."
-    return Conflict(text, code=code, facts={"task": task.pk, "by": by, "until": until})
+    until = task.claim_expires_at
+    facts = {"task": task.pk, "by": by, "until": until.isoformat() if until else None}
+    if code == "lease_lost":
+        who = f" {by} works on it now." if by else ""
+        text = f"Your claim on this task has ended.{who} Look again before you decide."
+    else:
+        text = f"{by} works on this task until {until:%H:%M:%S} UTC."
+    return Conflict(text, code=code, facts=facts)

@@ -11,7 +11,7 @@ from accounts_app.models import AuditEntry
 from accounts_app.scoping import system_actor
 from accounts_app.services.members import create_member
 from tasks_app.models import Decision, UserTask
-from tasks_app.services.claiming import claim_next
+from tasks_app.services.claims import next_task
 from tests.backoffice.test_approvals import ask, decide, page, refund, signed_in
 from tests.backoffice.test_task_acts import act
 from tests.conftest import PASSWORD, World
@@ -119,7 +119,7 @@ def test_people_who_ask_for_the_next_task_at_once_get_different_ones(shared_worl
     def take(actor: Any) -> Any:
         try:
             barrier.wait()
-            task = claim_next(actor)
+            task = next_task(actor)
             return task.pk if task else None
         finally:
             connection.close()
