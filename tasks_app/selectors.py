@@ -111,7 +111,9 @@ def _flagged(
 def page_of(
     rows: QuerySet[UserTask], sort: str, after: tuple[dt.datetime, UUID] | None, size: int
 ) -> tuple[list[UserTask], bool]:
-    """One stretch of a queue, stable while rows arrive, and whether there is more.
+    """One stretch of a queue, with all that a card reads, and whether there is more.
+
+    It is stable while rows arrive.
 
     Args:
         rows: visible, filtered.
@@ -130,8 +132,12 @@ def page_of(
             Q(**{f"{column}__{side}": moment}) | Q(**{column: moment, f"pk__{side}": key})
         )
     sign = "-" if descending else ""
-    found = list(with_everything(rows).order_by(order, f"{sign}pk")[: size + 1])
-    return found[:size], len(found) > size
+    # The keys first, alone: with all the joins in one statement the planner may join and sort
+    # every pending row for the twenty that are shown.
+    keys = list(rows.order_by(order, f"{sign}pk").values_list("pk", flat=True)[: size + 1])
+    found = with_tokens(with_everything(UserTask.objects.filter(pk__in=keys[:size])))
+    tasks = sorted(found, key=lambda task: keys.index(task.pk))
+    return tasks, len(keys) > size
 
 
 def with_everything(rows: QuerySet[UserTask]) -> QuerySet[UserTask]:

@@ -43,7 +43,7 @@ class ApprovalsPage(Page):
         rows = selectors.queue(self.actor, wanted, now)
         after = after_of(request.GET.get("after", ""))
         size = PAGE_SIZE if wanted.tab == selectors.PENDING else 2 * PAGE_SIZE
-        tasks, has_more = selectors.page_of(selectors.with_tokens(rows), wanted.sort, after, size)
+        tasks, has_more = selectors.page_of(rows, wanted.sort, after, size)
         more = after_text(tasks[-1], wanted.sort) if has_more else ""
         found: dict[str, Any] = {
             "cards": cards_of(self.actor, tasks, now),

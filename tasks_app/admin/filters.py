@@ -13,7 +13,7 @@ from uuid import UUID
 from django.http import QueryDict
 from django.utils import timezone
 
-from tasks_app.selectors import COMPLETED, PENDING, SORTS, Wanted
+from tasks_app.selectors import COMPLETED, NEVER, PENDING, SORTS, Wanted
 from tasks_app.states import GROUPS
 
 TABS = {PENDING: "Pending", COMPLETED: "Completed"}
@@ -92,7 +92,8 @@ def after_of(text: str) -> tuple[dt.datetime, UUID] | None:
 
 def after_text(row: Any, sort: str) -> str:
     """The place after this row."""
-    moment = getattr(row, SORTS[sort].lstrip("-")) or row.created_at
+    column = SORTS[sort].lstrip("-")
+    moment = row.due_at or NEVER if column == "due_or_never" else getattr(row, column)
     parts = json.dumps([moment.isoformat(), str(row.pk)])
     return base64.urlsafe_b64encode(parts.encode()).decode().rstrip("=")
 

@@ -393,3 +393,20 @@ def test_earlier_decisions_stand_on_the_card(world: World) -> None:
     assert "Approve 1" in html
     assert "Reject 1" in html
     assert "Too much." in html
+
+
+@pytest.mark.parametrize("sort", ["oldest", "newest", "due"])
+def test_every_order_goes_on_without_gaps_or_repeats(world: World, sort: str) -> None:
+    for number in range(23):
+        timeout = [None, 100, 900][number % 3]
+        ask(world, title=f"Task number {number:02}", timeout_seconds=timeout)
+    seen: list[str] = []
+    path = f"{PAGE}?sort={sort}"
+    while path:
+        html = signed_in("ann").get(path).content.decode()
+        seen += re.findall(r"Task number \d\d", html)
+        link = re.search(r'id="more".*?href="([^"]+)"', html, re.S)
+        path = PAGE + link[1].replace("&amp;", "&") if link else ""
+    assert sorted(seen) == [f"Task number {number:02}" for number in range(23)]
+    if sort != "due":
+        assert seen == sorted(seen, reverse=sort == "newest")
