@@ -156,7 +156,7 @@ def record(actor: Actor, runs: list[Run], operation: Operation, count: int) -> N
                 finished_at=moment + dt.timedelta(seconds=1),
             )
         )
-        if len(rows) == 5000:
+        if len(rows) == 1000:  # PostgreSQL takes 65,535 parameters
             ToolCall.objects.bulk_create(rows)
             rows.clear()
     ToolCall.objects.bulk_create(rows)
@@ -184,7 +184,7 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=400, help="of the inline cost")
     options.add_argument("--seeds", default="7,8,9")
     chosen = options.parse_args()
-    attacks_and_ordinary_days([int(seed) for seed in chosen.seeds.split(",")])
+    attacks_and_ordinary_days([int(seed) for seed in chosen.seeds.split(",") if seed])
     runner = DiscoverRunner(verbosity=0, interactive=False)
     config = runner.setup_databases()
     try:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from guard_app.facts import Calls, Facts, Hit, Need, Rule, ScreenedCall, Total
+from guard_app.facts import Calls, DetectorFailed, Facts, Hit, Need, Rule, ScreenedCall, Total
 from guard_app.states import CountScope
 
 AMONG = {
@@ -66,17 +66,19 @@ def budget(call: ScreenedCall, rule: Rule, facts: Facts) -> Hit | None:
     amount = call.amount(pointer)
     if amount is None:
         return None
+    if call.hides(pointer):
+        # Numbers of sensitive arguments are not kept, so a sum of them would say too little.
+        raise DetectorFailed(f"{pointer} is sensitive, so that no sum of it is kept.")
     (need,) = budget_needs(call, rule)
     total = facts[need] + amount
     if total <= limit:
         return None
     among = AMONG[CountScope(rule.parameters["scope"])]
     within = _within(rule.parameters.get("window_seconds"))
-    shown = "" if call.hides(pointer) else f" to {plain(total)}"
     return Hit(
-        f"With this call {pointer} adds up{shown} in {among}{within};"
+        f"With this call {pointer} adds up to {plain(total)} in {among}{within};"
         f" the budget is {plain(limit)}.",
-        seen=f"{pointer} adds up{shown}{within}",
+        seen=f"{pointer} adds up to {plain(total)}{within}",
         usual=f"at most {plain(limit)}",
     )
 
