@@ -1,4 +1,4 @@
-"""Facts about earlier calls, looked up in the database: one statement for all rules together."""
+"""Facts about earlier calls, from the database: one pass for all that looks at the same rows."""
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
@@ -7,18 +7,8 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from django.db.models import (
-    Exists,
-    F,
-    FloatField,
-    Func,
-    IntegerField,
-    Q,
-    QuerySet,
-    Subquery,
-)
+from django.db.models import Count, Q, QuerySet, Sum
 
-from accounts_app.models import Workspace
 from guard_app.facts import (
     Calls,
     Facts,
@@ -96,37 +86,53 @@ class History:
         """
         wanted = list(dict.fromkeys(needs))
         facts: dict[Need, Any] = {}
-        columns: dict[str, Any] = {}
-        reads: list[ReadFrom] = []
-        for number, need in enumerate(wanted):
-            if isinstance(need, ReadFrom):
-                reads.append(need)
-            elif not isinstance(need, (UsualValues, UsualPace)):
-                columns |= self._columns(f"fact{number}", need, arguments)
-        if columns:
-            rows = Workspace.objects.filter(pk=self.call.workspace_id)
-            found = rows.annotate(**columns).values(*columns).get()
-            for number, need in enumerate(wanted):
-                facts |= _read(f"fact{number}", need, found)
-        for need in reads:
-            facts[need] = self._read_from(need)
+        for rows, together in self._grouped(wanted):
+            columns = {f"fact{n}": self._aggregate(need) for n, need in enumerate(together)}
+            found = rows.aggregate(**columns)
+            facts |= {need: found[f"fact{n}"] or 0 for n, need in enumerate(together)}
+        for need in wanted:
+            if isinstance(need, (KnownValue, KnownOperation)):
+                facts[need] = self._known(need, arguments)
+            elif isinstance(need, ReadFrom):
+                facts[need] = self._read_from(need)
         learned = [need for need in wanted if isinstance(need, (UsualValues, UsualPace))]
         return facts | learned_facts(self.call, learned, self.now)
 
-    def _columns(
-        self, name: str, need: Calls | Total | KnownValue | KnownOperation, arguments: Any
-    ) -> dict[str, Any]:
-        if isinstance(need, Calls):
-            return {name: _count(self._calls(need))}
-        if isinstance(need, Total):
-            return {name: _sum(self._amounts(need))}
+    def _grouped(self, wanted: list[Need]) -> list[tuple[QuerySet[Any], list[Calls | Total]]]:
+        """Counts and sums that one pass over the same rows can answer."""
+        groups: dict[tuple[str, ...], list[Calls | Total]] = {}
+        for need in wanted:
+            if isinstance(need, Calls):
+                key = ("calls", need.scope.value, need.ended_as, str(need.same_arguments))
+                groups.setdefault(key, []).append(need)
+            elif isinstance(need, Total):
+                groups.setdefault(("total", need.scope.value, need.pointer), []).append(need)
+        return [(self._rows(together), together) for together in groups.values()]
+
+    def _rows(self, together: list[Calls | Total]) -> QuerySet[Any]:
+        """The rows that a group looks at, no older than its longest window."""
+        first = together[0]
+        rows = self._calls(first) if isinstance(first, Calls) else self._amounts(first)
+        windows = [need.window_seconds for need in together]
+        longest = max((each for each in windows if each is not None), default=None)
+        if longest is None or None in windows:
+            return rows
+        return rows.filter(**{f"{_moment_of(first)}__gt": self._since(longest)})
+
+    def _aggregate(self, need: Calls | Total) -> Count | Sum:
+        condition = Q(operation__in=need.operations) if need.operations else Q()
+        if need.window_seconds is not None:
+            condition &= Q(**{f"{_moment_of(need)}__gt": self._since(need.window_seconds)})
+        kept = condition or None
+        return Count("pk", filter=kept) if isinstance(need, Calls) else Sum("number", filter=kept)
+
+    def _known(self, need: KnownValue | KnownOperation, arguments: Mapping[str, Any]) -> Known:
         if isinstance(need, KnownValue):
-            rows = self._measures().filter(pointer=need.pointer)
-            same = rows.filter(digest=value_digest(self.call, arguments, need.pointer))
-            return {name: Exists(same), f"{name}_others": _count(rows[:ENOUGH])}
+            measures = self._measures().filter(pointer=need.pointer)
+            digest = value_digest(self.call, arguments, need.pointer)
+            return Known(measures.filter(digest=digest).exists(), _counted(measures))
         calls = self._earlier().filter(agent=self.call.agent_id, status__in=LET_THROUGH)
-        same_calls = calls.filter(operation=self.call.operation_id)
-        return {name: Exists(same_calls), f"{name}_others": _count(calls[:ENOUGH])}
+        return Known(calls.filter(operation=self.call.operation_id).exists(), _counted(calls))
 
     def _earlier(self) -> QuerySet[ToolCall]:
         rows = ToolCall.objects.in_workspace(self.call.workspace_id)
@@ -138,12 +144,7 @@ class History:
             rows = rows.filter(
                 operation=self.call.operation_id, arguments_digest=self.call.arguments_digest
             )
-        if need.operations:
-            rows = rows.filter(operation__in=need.operations)
-        since = self._since(need.window_seconds)
-        if need.ended_as:
-            return rows.filter(status=need.ended_as, finished_at__gt=since)
-        return rows if since is None else rows.filter(created_at__gt=since)
+        return rows.filter(status=need.ended_as) if need.ended_as else rows
 
     def _amounts(self, need: Total) -> QuerySet[Measure]:
         rows = Measure.objects.filter(
@@ -160,10 +161,7 @@ class History:
             rows = rows.filter(session_id=session.pk)
         if need.scope == CountScope.RUN:
             rows = rows.filter(run_id__in=self.kin.run_ids)
-        if need.operations:
-            rows = rows.filter(operation__in=need.operations)
-        since = self._since(need.window_seconds)
-        return rows.order_by() if since is None else rows.filter(at__gt=since).order_by()
+        return rows.order_by()
 
     def _measures(self) -> QuerySet[Measure]:
         rows = Measure.objects.filter(
@@ -193,22 +191,12 @@ class History:
         return sorted(set(rows.values_list("operation_id", flat=True)))
 
 
-def _read(name: str, need: Need, found: Mapping[str, Any]) -> dict[Need, Any]:
-    if name not in found:
-        return {}
-    if isinstance(need, (KnownValue, KnownOperation)):
-        return {need: Known(found[name], found[f"{name}_others"])}
-    return {need: found[name] or 0}
+def _moment_of(need: Calls | Total) -> str:
+    if isinstance(need, Total):
+        return "at"
+    return "finished_at" if need.ended_as else "created_at"
 
 
-def _count(rows: QuerySet[Any]) -> Subquery:
-    if rows.query.is_sliced:
-        rows = rows.model._default_manager.filter(pk__in=rows.values("pk")).order_by()
-    # A function that Django does not know as an aggregate: it would group by the key.
-    counted = rows.annotate(n=Func(F("pk"), function="COUNT", output_field=IntegerField()))
-    return Subquery(counted.values("n"), output_field=IntegerField())
-
-
-def _sum(rows: QuerySet[Measure]) -> Subquery:
-    total = rows.annotate(n=Func(F("number"), function="SUM", output_field=FloatField()))
-    return Subquery(total.values("n"), output_field=FloatField())
+def _counted(rows: QuerySet[Any]) -> int:
+    """How much there is to compare with; more than enough says nothing new."""
+    return rows.values("pk")[:ENOUGH].count()

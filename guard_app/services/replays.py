@@ -25,7 +25,7 @@ from guard_app.services.replay_start import WARM_UP, families, learned_before
 from guard_app.services.replaying import Past, Stream
 from guard_app.services.rules import RuleValues, check_rule, get_rule
 from guard_app.states import REPLAY_MOVES, Detector, GuardEffect, ReplayStatus
-from integrations_app.models import ToolCall
+from integrations_app.models import Operation, Run, ToolCall
 from integrations_app.services.approval import variables
 from integrations_app.services.freezing import full_arguments
 from integrations_app.states import CallStatus
@@ -234,6 +234,8 @@ class _Replayed:
     def __init__(self, replay: Replay, *, longest: dt.timedelta = LONGEST) -> None:
         draft = replay.draft
         self.longest = longest
+        self.runs: dict[UUID, Run] = {}
+        self.named: dict[UUID, Operation] = {}
         self.replay = replay
         self.detector = DETECTORS[draft["detector"]]
         self.reads_arguments = draft["detector"] in READS_ARGUMENTS
@@ -267,7 +269,6 @@ class _Replayed:
         rows = ToolCall.objects.in_workspace(self.replay.workspace_id).filter(
             created_at__gte=self.replay.since - before, created_at__lt=self.replay.until
         )
-        rows = rows.select_related("run__session", "agent", "operation__integration")
         rows = rows.defer("request_sealed", "result", "arguments").order_by("created_at", "pk")
         last: ToolCall | None = None
         while True:
@@ -280,9 +281,23 @@ class _Replayed:
             found = list(later[:CHUNK])
             if not found:
                 return
+            self._attach(found)
             judged = [(call, self._replayed(call)) for call in found]
             yield [pair for pair in judged if pair[0].created_at >= self.replay.since]
             last = found[-1]
+
+    def _attach(self, found: list[ToolCall]) -> None:
+        """Give calls the rows that they name, each read once for the whole replay."""
+        wanted = {call.run_id for call in found} - self.runs.keys()
+        rows = Run.objects.filter(pk__in=wanted).select_related("session", "agent")
+        self.runs |= {run.pk: run for run in rows}
+        named = {call.operation_id for call in found} - self.named.keys()
+        operations = Operation.objects.filter(pk__in=named).select_related("integration")
+        self.named |= {operation.pk: operation for operation in operations}
+        for call in found:
+            call.run = self.runs[call.run_id]
+            call.agent = call.run.agent  # a call's agent is that of its run
+            call.operation = self.named[call.operation_id]
 
     def _replayed(self, call: ToolCall) -> tuple[str, str] | None:
         past = self._past(call)
