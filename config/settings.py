@@ -186,6 +186,7 @@ MFA_ALLOW_UNVERIFIED_EMAIL = True
 SOCIALACCOUNT_ADAPTER = "accounts_app.backoffice.adapters.SocialAdapter"
 SOCIALACCOUNT_STORE_TOKENS = False
 SOCIALACCOUNT_PROVIDERS = _openid_connect()
+ASSENT_OIDC_ORIGIN = "/".join(_env("ASSENT_OIDC_ISSUER").split("/")[:3])
 locals().update(mail_settings(_env("ASSENT_SMTP_URL")))
 DEFAULT_FROM_EMAIL = _env("ASSENT_MAIL_FROM", "Assent <assent@localhost>")
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]

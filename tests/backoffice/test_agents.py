@@ -22,6 +22,13 @@ def test_three_hundred_agents_are_searched_and_paged(cast: Cast) -> None:
     assert [agent.slug for agent in found] == ["bot-277"]
 
 
+def test_an_agent_that_an_analyst_froze_says_so(cast: Cast) -> None:
+    ida = signed_in("ida")
+    assert "Frozen by an analyst" not in ida.get("/admin/agents/").content.decode()
+    Agent.objects.filter(slug="support").update(frozen_at=cast.support.created_at)
+    assert "Frozen by an analyst" in ida.get("/admin/agents/").content.decode()
+
+
 @pytest.mark.parametrize("name", ["tasks_enabled", "enabled"])
 def test_a_switch_of_the_list_moves_that_switch_alone(cast: Cast, name: str) -> None:
     ida = signed_in("ida")

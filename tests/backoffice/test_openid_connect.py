@@ -149,3 +149,16 @@ def test_an_answer_that_was_not_asked_for_is_refused(
     provider.claims = claims()
     client.get("/accounts/oidc/oidc/login/callback/", {"code": "c", "state": "forged"})
     assert not is_in(client)
+
+
+def test_the_browser_may_be_led_to_the_provider_and_nowhere_else(
+    cast: Cast, client: Client, settings: Any
+) -> None:
+    def form_action(path: str) -> str:
+        policy = client.get(path).headers["Content-Security-Policy"]
+        return next(part for part in policy.split("; ") if part.startswith("form-action"))
+
+    assert form_action("/accounts/login/") == "form-action 'self'"
+    settings.ASSENT_OIDC_ORIGIN = "https://id.example.com"
+    assert form_action("/accounts/login/") == "form-action 'self' https://id.example.com"
+    assert form_action("/healthz") == "form-action 'self'"
