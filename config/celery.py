@@ -117,6 +117,8 @@ def broker_settings(broker_url: str, home: Path) -> dict[str, Any]:
                 "connect_timeout": 2,
                 "write_timeout": 2,
             },
+            # A connection that died without a word is noticed within a minute.
+            "broker_heartbeat": 20,
             "task_default_queue_type": "quorum",
             "task_queues": _queues({"x-queue-type": "quorum"}),
         }
@@ -182,7 +184,7 @@ def job_settings() -> dict[str, Any]:
         "worker_enable_remote_control": False,
         "timezone": "UTC",
         "enable_utc": True,
-        "beat_scheduler": "django_celery_beat.schedulers:DatabaseScheduler",
+        "beat_scheduler": "config.scheduling:Scheduler",
         "beat_max_loop_interval": 5,
         "beat_schedule": {
             "sweep": {

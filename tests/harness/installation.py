@@ -4,6 +4,7 @@ Web, worker, sweeper and scheduler are the supervisor's own commands; here they 
 and made to fail separately, and a real service outside records what reached it.
 """
 
+import ctypes
 import json
 import os
 import signal
@@ -21,7 +22,7 @@ from typing import Any
 import httpx2
 import psycopg
 
-from config.supervisor import Child, commands
+from config.supervisor import PR_SET_PDEATHSIG, Child, commands
 from tests.answers import Answer
 from tests.harness.catalogue import OPERATIONS, TOKEN
 from tests.harness.receiver import Receiver
@@ -115,6 +116,7 @@ class Installation(Server):
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
+                    preexec_fn=_die_with_parent,
                 )
             self.children[child.name] = child
         if not names or "web" in names:
@@ -232,6 +234,11 @@ class Installation(Server):
             except httpx2.TransportError:
                 time.sleep(0.05)
         raise RuntimeError(f"The web process did not start:\n{self.log[-3000:]}")
+
+
+def _die_with_parent() -> None:
+    """A test run that is killed leaves no installation behind."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def open_run(agent: LiveApi) -> str:
