@@ -16,11 +16,13 @@ class ConfigAppConfig(AppConfig):
         """Load the checks of the settings, and say how the navigation counts."""
         from config import checks  # noqa: F401 - registers them
         from config.navigation import count_by
+        from integrations_app.services.webhooks import given_up
         from tasks_app.guard_figures import open_incidents
         from tasks_app.selectors import pending_count
 
         count_by("pending", pending_count)
         count_by("incidents", open_incidents)
+        count_by("failed_webhooks", given_up)
 
 
 class BackOfficeConfig(AdminConfig):

@@ -6,6 +6,7 @@ from typing import Any
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.response import Response
 
@@ -89,6 +90,14 @@ def handle(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
 def as_response(body: dict[str, Any]) -> JsonResponse:
     """A problem document outside of DRF."""
     return JsonResponse(body, status=body["status"], content_type=CONTENT_TYPE)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """What nobody foresaw: a problem document for callers, a page for people."""
+    if not request.path.startswith("/api/"):
+        return defaults.server_error(request)
+    text = "Something went wrong here, and nothing was changed; the log has it by X-Request-ID."
+    return as_response(document(500, "server_error", "Something went wrong", text))
 
 
 class NowhereView(ApiView):

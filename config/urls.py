@@ -4,6 +4,7 @@ from django.views.generic import RedirectView
 
 from config import service
 
+handler500 = "config.problems.server_error"
 urlpatterns = [
     path("", RedirectView.as_view(url="/admin/")),
     path("favicon.ico", RedirectView.as_view(url="/static/assent/favicon.svg")),

@@ -87,6 +87,11 @@ class Delivery(WorkspaceModel):
                 condition=Q(status__in=DELIVERY_OPEN),
                 name="delivery_order",
             ),
+            models.Index(
+                fields=["workspace"],
+                condition=Q(status=DeliveryStatus.DEAD),
+                name="delivery_given_up",
+            ),
         ]
 
     def __str__(self) -> str:

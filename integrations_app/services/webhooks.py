@@ -179,6 +179,14 @@ def redeliver(actor: Actor, delivery: Delivery) -> Delivery:
     return delivery
 
 
+def given_up(actor: Actor) -> int:
+    """How many deliveries of live webhooks were given up, for the navigation; 100 at most."""
+    rows = Delivery.objects.visible_to(actor).filter(
+        status=DeliveryStatus.DEAD, webhook__enabled=True
+    )
+    return rows.order_by().values("pk")[:100].count()
+
+
 def get_webhook(actor: Actor, slug: str) -> Webhook:
     """One visible webhook.
 

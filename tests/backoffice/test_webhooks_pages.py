@@ -90,6 +90,18 @@ def test_ping_rotate_and_redeliver(world: World) -> None:
     assert (delivery.status, delivery.attempts) == ("pending", 0)
 
 
+def test_the_navigation_counts_what_was_given_up(world: World) -> None:
+    admin = signed_in("admin")
+    admin.post("/admin/add/webhook/", {**FORM, "slug": "crm", "url": world.receiver.url})
+    admin.post("/admin/webhooks/crm/ping/")
+    mark = '<span class="nav-count" id="count-failed_webhooks" hx-swap-oob="true">{}</span>'
+    assert mark.format("") in admin.get("/admin/counts/").content.decode()
+    Delivery.objects.update(status="dead")
+    assert mark.format("1") in admin.get("/admin/counts/").content.decode()
+    Webhook.objects.update(enabled=False)
+    assert mark.format("") in admin.get("/admin/counts/").content.decode()
+
+
 @pytest.mark.parametrize("username", ["ida", "ann", "aud", "cora"])
 def test_only_workspace_admins_keep_webhooks(world: World, username: str) -> None:
     admin = signed_in("admin")
