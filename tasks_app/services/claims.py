@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from accounts_app.clock import DbNow, db_now
-from accounts_app.errors import Conflict, Forbidden
+from accounts_app.errors import Conflict, FieldError, Forbidden, Invalid
 from accounts_app.models import Membership
 from accounts_app.scoping import Actor, system_actor
 from accounts_app.services.audit import register_verbs
@@ -85,16 +85,20 @@ def release(actor: Actor, task_id: UUID) -> UserTask:
     return get_task(actor, task_id)
 
 
-def take_over(actor: Actor, task_id: UUID, comment: str = "") -> UserTask:
-    """Claim a task that somebody else holds, and perhaps say why; one's own is renewed.
+def take_over(actor: Actor, task_id: UUID, comment: str) -> UserTask:
+    """Claim a task that somebody else holds, and say why; one's own is renewed.
 
     Raises:
+        Invalid: `comment_required`.
         Forbidden: a key, or a person who may not decide it.
         Conflict: it had its end.
     """
     task = _claimable(actor, task_id)
     if task.claimed_by_id in (None, actor.user_id):
         return claim(actor, task_id)
+    if not comment.strip():
+        text = "Say why you take it over; whoever has it will read that."
+        raise Invalid([FieldError("note", "comment_required", text)])
     with unit_of_work() as unit:
         holder = str(task.claimed_by) if task.claimed_by else None
         facts = {"comment": comment, "from": holder}

@@ -44,7 +44,7 @@ def test_a_lost_lease_refuses_the_decision_and_keeps_the_text(world: World) -> N
     token = str(task.claim_token)
     assert token in page("ann")
     assert token not in page("abe")
-    act("abe", task, "claim", take_over="1")
+    act("abe", task, "claim", take_over="1", note="Ann is at lunch.")
     answer = decide(signed_in("ann"), task, lease=token, comment="Half written")
     assert answer.status_code == 409
     html = answer.content.decode()

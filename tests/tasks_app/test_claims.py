@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from accounts_app.errors import Conflict, Forbidden, NotFound
+from accounts_app.errors import Conflict, Forbidden, Invalid, NotFound
 from accounts_app.models import AuditEntry, Membership, User
 from accounts_app.scoping import Actor
 from tasks_app.kinds import Answer as Given
@@ -112,6 +112,10 @@ def test_whoever_lets_go_frees_only_their_own(world: World) -> None:
 def test_taken_over_with_a_reason(world: World) -> None:
     pk, ann, abe = ask(world), world.cast.actor("ann"), world.cast.actor("abe")
     token = claim(ann, pk).claim_token
+    with pytest.raises(Invalid) as refusal:
+        take_over(abe, pk, "  ")
+    assert refusal.value.code == "comment_required"
+    assert holder(pk) == "ann"
     take_over(abe, pk, "Ann is at lunch.")
     assert holder(pk) == "abe"
     refused("lease_lost", lambda: approve(ann, pk, token))
