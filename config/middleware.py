@@ -49,8 +49,10 @@ class RequestIdMiddleware:
         is_reask = hmac.compare_digest(reask, REASK_SECRET.encode())
         setattr(request, "request_id", identity)  # noqa: B010 - Django's class has no such member
         setattr(request, "is_reask", is_reask)  # noqa: B010
-        with structlog.contextvars.bound_contextvars(request_id=identity):
-            response = self.get_response(request)
+        # Bound until the thread's next request: Django writes its line after this has returned.
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=identity)
+        response = self.get_response(request)
         response["X-Request-ID"] = identity
         response.setdefault("Content-Security-Policy", content_policy(request.path))
         return response

@@ -31,8 +31,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         running.stop()
 
 
-OWN_STACK = {"server", "installation"}
-"""Groups whose tests start an installation with a database of its own."""
+OWN_STACK = {"server", "contract"}
+"""Groups whose tests start an embedded installation of their own."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -26,7 +26,7 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-WORKERS = os.environ.get("ASSENT_TEST_WORKERS", "3")
+WORKERS = os.environ.get("ASSENT_TEST_WORKERS", "5")
 ONCE = ["own_stack", "browser"]
 
 

@@ -29,10 +29,10 @@ def test_a_worker_that_takes_nothing_is_seen(
     world.refund(40).ok(201)
     sweep(execute_here=False)
     assert readiness()[0] == 200
-    move_clock(59)
+    move_clock(30)
     sweep(execute_here=False)
     assert readiness()[0] == 200
-    move_clock(10)
+    move_clock(40)
     sweep(execute_here=False)
     status, checks = readiness()
     assert (status, checks["workers"]["ok"]) == (503, False)

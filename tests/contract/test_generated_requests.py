@@ -40,19 +40,19 @@ def generate(server: Server, tmp_path: Path, scopes: str, *more: str) -> None:
     assert done.returncode == 0, done.stdout[-12_000:]
 
 
-@pytest.mark.xdist_group("server")
+@pytest.mark.xdist_group("contract")
 def test_generated_requests_find_nothing(server: Server, tmp_path: Path) -> None:
     left_out = [part for path in SERVICE for part in ("--exclude-path", path)]
     generate(server, tmp_path, "runs,read,admin", "--phases", "examples,coverage", *left_out)
 
 
-@pytest.mark.xdist_group("server")
+@pytest.mark.xdist_group("contract")
 def test_generated_decisions_find_nothing(server: Server, tmp_path: Path) -> None:
     chosen = ("--include-path-regex", DECISIONS)
     generate(server, tmp_path, "decide,read", "--phases", "examples,coverage,fuzzing", *chosen)
 
 
-@pytest.mark.xdist_group("server")
+@pytest.mark.xdist_group("contract")
 def test_generated_chains_find_nothing(server: Server, tmp_path: Path) -> None:
     left_out = [part for path in SERVICE for part in ("--exclude-path", path)]
     generate(server, tmp_path, "runs,read", "--phases", "stateful", "--max-time", "30", *left_out)
