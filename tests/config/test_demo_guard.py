@@ -1,12 +1,18 @@
 """The demo's guard: silent in ordinary use, and a burst of refunds that it pauses."""
 
+from pathlib import Path
+
 from django.core.management import call_command
+from pytest_django.fixtures import SettingsWrapper
 
 from guard_app.models import Detection, GuardRule, Incident
 from tasks_app.models import UserTask
 
 
-def test_a_burst_of_refunds_is_paused_in_the_demo(db: None) -> None:
+def test_a_burst_of_refunds_is_paused_in_the_demo(
+    db: None, settings: SettingsWrapper, tmp_path: Path
+) -> None:
+    settings.ASSENT_HOME = tmp_path / "home"
     call_command("seed_demo")
     live = GuardRule.objects.filter(enabled=True, shadow=False)
     assert [(rule.slug, rule.applies_to["agents"]) for rule in live] == [

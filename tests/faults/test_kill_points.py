@@ -239,7 +239,8 @@ def test_sigquit_during_commit_leaves_all_or_nothing(
         pause = order.uniform(0, 0.004)
         ended[turn.through("decide.before_commit", f"sigquit_in:{pause:.5f}")] += 1
         assert turn.heal().status == "succeeded", SEED
-    assert set(ended) <= {0, LEFT}
+    # Django may turn what is raised inside COMMIT into a database error: the caller sees a failure.
+    assert set(ended) <= {0, FAILED, LEFT}
     check_settled()
     check_history(shared_world.receiver)
 

@@ -74,6 +74,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> str:
         if Workspace.objects.filter(slug="demo").exists():
             return "The demo is there already."
+        settings.ASSENT_HOME.mkdir(mode=0o700, parents=True, exist_ok=True)
         password = os.environ.get("ASSENT_DEMO_PASSWORD") or secrets.token_urlsafe(9)
         with unit_of_work():
             demo = system_actor(create_workspace(slug="demo", name="Demo").pk)
