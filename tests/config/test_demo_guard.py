@@ -3,14 +3,13 @@
 from pathlib import Path
 
 from django.core.management import call_command
-from pytest_django.fixtures import SettingsWrapper
 
 from guard_app.models import Detection, GuardRule, Incident
 from tasks_app.models import UserTask
 
 
 def test_a_burst_of_refunds_is_paused_in_the_demo(
-    db: None, settings: SettingsWrapper, tmp_path: Path
+    db: None, settings: object, tmp_path: Path
 ) -> None:
     settings.ASSENT_HOME = tmp_path / "home"
     call_command("seed_demo")
