@@ -12,9 +12,10 @@ PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobil
 Visit = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chrome() -> Iterator[Browser]:
-    # Playwright runs a loop in this thread; the tests' own queries beside it are meant.
+    # Playwright runs a loop in this thread; the tests' own queries beside it are meant. It ends
+    # with the module: tests that follow in this process may want a loop of their own.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
     with chromium() as browser:
         yield browser
