@@ -7,12 +7,12 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 
-from accounts_app.backoffice.forms import BackOfficeForm, FormPage
+from accounts_app.backoffice.forms import BackOfficeForm, FormPage, said
 from accounts_app.backoffice.lists import listed
 from accounts_app.backoffice.pages import Page, register
 from accounts_app.errors import FieldError, Invalid
 from accounts_app.models import Agent
-from accounts_app.services.agents import get_agent, put_agent
+from accounts_app.services.agents import get_agent, pause_agent, put_agent, resume_agent
 from accounts_app.states import Permission
 
 READ = (Permission.READ_CATALOGUE,)
@@ -85,7 +85,7 @@ class AgentAddPage(FormPage):
 class AgentPage(FormPage):
     """One agent and its switches."""
 
-    template_name = "accounts_app/form_page.html"
+    template_name = "accounts_app/agent.html"
     permissions = READ
     write_permissions = WRITE
     parents = PARENTS
@@ -100,11 +100,42 @@ class AgentPage(FormPage):
         return form
 
     def more(self) -> dict[str, Any]:
-        return {"title": self.row.name, "button": "Save the agent", "machine_name": self.row.slug}
+        return {
+            "title": self.row.name,
+            "row": self.row,
+            "may_triage": self.actor.can(Permission.DECIDE_ANOMALIES),
+        }
 
     def save(self, form: BackOfficeForm) -> str:
         put_agent(self.actor, slug=self.row.slug, **form.cleaned_data)
         return "The agent is saved; it holds from its next request on."
+
+
+@register("agents/<slug:slug>/pause/", "agent_pause")
+class AgentPausePage(Page):
+    """No new calls; what waits goes on."""
+
+    permissions = WRITE
+
+    def post(self, request: HttpRequest, slug: str) -> HttpResponseBase:
+        def do() -> str:
+            row = pause_agent(self.actor, slug, said(request, "reason"))
+            return f"{row.name} is paused: no new call is taken; what waits goes on."
+
+        return self.act(do, then=reverse("admin:agent", args=[slug]))
+
+
+@register("agents/<slug:slug>/resume/", "agent_resume")
+class AgentResumePage(Page):
+    """New calls again."""
+
+    permissions = WRITE
+
+    def post(self, request: HttpRequest, slug: str) -> HttpResponseBase:
+        def do() -> str:
+            return f"{resume_agent(self.actor, slug).name} may call again."
+
+        return self.act(do, then=reverse("admin:agent", args=[slug]))
 
 
 @register("agents/<slug:slug>/switch/", "agent_switch")

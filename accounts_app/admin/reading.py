@@ -12,10 +12,30 @@ from accounts_app.states import Permission
 @admin.register(Agent)
 class AgentAdmin(SafeModelAdmin):
     view_permissions = (Permission.READ_CATALOGUE,)
-    list_display = ("name", "slug", "tasks_enabled", "enabled", "created_at")
+    list_display = (
+        "name",
+        "slug",
+        "tasks_enabled",
+        "enabled",
+        "paused_at",
+        "frozen_at",
+        "created_at",
+    )
     list_filter = ("tasks_enabled", "enabled")
     search_fields = ("slug", "name")
-    shown: ClassVar = ("name", "slug", "description", "tasks_enabled", "enabled", "created_at")
+    shown: ClassVar = (
+        "name",
+        "slug",
+        "description",
+        "tasks_enabled",
+        "enabled",
+        "paused_at",
+        "paused_reason",
+        "frozen_at",
+        "frozen_reason",
+        "approval_required_until",
+        "created_at",
+    )
 
 
 @admin.register(Membership)

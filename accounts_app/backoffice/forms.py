@@ -202,6 +202,11 @@ class LinesField(forms.CharField):
         return [line for line in lines if line]
 
 
+def said(request: HttpRequest, name: str) -> str:
+    """What was typed into a field of a form that has no more than that."""
+    return str(request.POST.get(name, "")).replace("\0", "").strip()
+
+
 def code_area(rows: int) -> forms.Textarea:
     """A text area for what is written by rules: fixed width, no spelling."""
     return forms.Textarea(attrs={"rows": rows, "class": "code", "spellcheck": "false"})

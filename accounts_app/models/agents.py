@@ -27,6 +27,10 @@ class Agent(WorkspaceModel):
         null=True, editable=False, help_text="Frozen by an analyst: no call is sent until thawed."
     )
     frozen_reason = models.TextField(blank=True, editable=False)
+    paused_at = models.DateTimeField(
+        null=True, editable=False, help_text="Paused: no new call is taken; what waits goes on."
+    )
+    paused_reason = models.TextField(blank=True, editable=False)
     approval_required_until = models.DateTimeField(
         null=True, editable=False, help_text="Until then every call of it needs approval."
     )

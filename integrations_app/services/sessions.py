@@ -61,6 +61,18 @@ def check_agent(agent: Agent) -> None:
         raise Conflict(text, code="agent_frozen")
 
 
+def check_takes_calls(agent: Agent) -> None:
+    """Refuse a new call of an agent that is frozen or paused.
+
+    Raises:
+        Conflict: `agent_frozen`, the contract's one code for both.
+    """
+    check_agent(agent)
+    if agent.paused_at is not None:
+        text = f"The agent {agent.slug!r} is paused: an admin must let it go on first."
+        raise Conflict(text, code="agent_frozen")
+
+
 def open_session(
     actor: Actor,
     *,

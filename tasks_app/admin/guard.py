@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.dateparse import parse_datetime
 
+from accounts_app.backoffice.forms import said
 from accounts_app.backoffice.lists import listed
 from accounts_app.backoffice.pages import Page, register
 from accounts_app.clock import db_now
@@ -128,7 +129,7 @@ class IncidentActPage(Page):
 
     def said(self, name: str) -> str:
         """What was typed into a field."""
-        return str(self.request.POST.get(name, "")).replace("\0", "").strip()
+        return said(self.request, name)
 
 
 def _acknowledge(page: IncidentActPage, incident: Incident) -> str:

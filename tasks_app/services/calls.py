@@ -18,7 +18,7 @@ from integrations_app.services.locks import lock_open_run, lock_run, lock_sessio
 from integrations_app.services.sessions import (
     announce_finish,
     cancel_unsent,
-    check_agent,
+    check_takes_calls,
     settle_run,
 )
 from integrations_app.states import (
@@ -94,7 +94,7 @@ def _record(
     digest: str,
     reason: str,
 ) -> ToolCall:
-    check_agent(run.agent)
+    check_takes_calls(run.agent)
     _check_enabled(operation)
     check_arguments(operation, arguments)
     need = approval_need(operation, run, arguments)

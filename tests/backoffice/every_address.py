@@ -16,7 +16,11 @@ PEOPLE = ("admin", "ann", "bob", "gus", "ida", "aud")
 ADDRESSES: dict[str, tuple[str, str]] = {
     "agent": ("yyyyyy", "ynnnyn"),
     "agent_add": ("ynnnyn", "ynnnyn"),
+    "agent_freeze": ("mnnmnn", "ynnynn"),
+    "agent_pause": ("mnnnmn", "ynnnyn"),
+    "agent_resume": ("mnnnmn", "ynnnyn"),
     "agent_switch": ("mnnnmn", "ynnnyn"),
+    "agent_thaw": ("mnnmnn", "ynnynn"),
     "agents": ("yyyyyy", "mmmmmm"),
     "api_key_add": ("ynnnnn", "ynnnnn"),
     "api_key_revoke": ("mnnnnn", "ynnnnn"),

@@ -1,12 +1,20 @@
 """The agents' pages: found among hundreds, switched by who may."""
 
+from uuid import UUID
+
 import pytest
 
-from accounts_app.models import Agent
+from accounts_app.errors import Conflict, Forbidden, NotFound
+from accounts_app.models import Agent, AuditEntry, User
 from accounts_app.scoping import system_actor
-from accounts_app.services.agents import put_agent
+from accounts_app.services.agents import pause_agent, put_agent, resume_agent
+from accounts_app.services.members import member_actor
+from integrations_app.models import ToolCall
+from integrations_app.services.execution import execute
+from tasks_app.kinds import Answer
+from tasks_app.services.deciding import Decide, decide
 from tests.backoffice.people import signed_in
-from tests.conftest import Cast
+from tests.conftest import Cast, World
 
 
 def test_three_hundred_agents_are_searched_and_paged(cast: Cast) -> None:
@@ -27,6 +35,83 @@ def test_an_agent_that_an_analyst_froze_says_so(cast: Cast) -> None:
     assert "Frozen by an analyst" not in ida.get("/admin/agents/").content.decode()
     Agent.objects.filter(slug="support").update(frozen_at=cast.support.created_at)
     assert "Frozen by an analyst" in ida.get("/admin/agents/").content.decode()
+
+
+def act(username: str, path: str, **form: str) -> int:
+    return signed_in(username).post(f"/admin/agents/support/{path}/", form).status_code
+
+
+def test_a_paused_agent_makes_no_new_call_and_what_waits_is_decided_and_sent(world: World) -> None:
+    waiting = world.refund(900).ok(201)
+    queued = world.refund(1).ok(201)
+    assert act("ida", "pause", reason="Too many refunds.") == 302
+    refused = world.refund(2, run=waiting["run"]).refused(409, "agent_frozen")
+    assert "paused" in refused["detail"]
+    assert ToolCall.objects.count() == 2
+    ann = world.cast.actor("ann")
+    decide(ann, UUID(waiting["task"]), 1, lambda: Decide(Answer("approve", None, None)))
+    for call in (waiting, queued):
+        execute(UUID(call["id"]))
+    assert set(ToolCall.objects.values_list("status", flat=True)) == {"succeeded"}
+    agent = Agent.objects.get(slug="support")
+    shown = world.agent.get("agents/support").ok(200)
+    assert (agent.is_frozen, shown["frozen"]) == (False, False)
+    act("ida", "resume")
+    world.refund(2, run=waiting["run"]).ok(201)
+    verbs = AuditEntry.objects.filter(verb__in=["agent.paused", "agent.resumed"])
+    assert list(verbs.order_by("sequence").values_list("verb", "data")) == [
+        ("agent.paused", '{"reason":"Too many refunds."}'),
+        ("agent.resumed", "{}"),
+    ]
+
+
+def test_a_call_that_was_asked_for_before_the_pause_is_found_by_its_key(world: World) -> None:
+    run = world.run()
+    first = world.refund(900, run=run, key="k1").ok(201)
+    act("ida", "pause", reason="x")
+    assert world.refund(900, run=run, key="k1").ok(200)["id"] == first["id"]
+
+
+def test_a_pause_wants_its_reason_and_is_not_repeated(cast: Cast) -> None:
+    ida = cast.actor("ida")
+    act("ida", "pause", reason="  ")
+    assert Agent.objects.get(slug="support").paused_at is None
+    pause_agent(ida, "support", "first")
+    act("ida", "pause", reason="second")
+    assert Agent.objects.get(slug="support").paused_reason == "first"
+    with pytest.raises(Conflict) as refusal:
+        resume_agent(ida, "research")
+    assert refusal.value.code == "not_paused"
+    assert AuditEntry.objects.filter(verb="agent.paused").count() == 1
+
+
+@pytest.mark.parametrize("username", ["ann", "bob", "gus", "aud", "cora"])
+def test_nobody_else_pauses_an_agent(cast: Cast, username: str) -> None:
+    assert act(username, "pause", reason="x") == 403
+    assert Agent.objects.get(slug="support").paused_at is None
+    with pytest.raises((Forbidden, NotFound)):
+        pause_agent(member_actor(User.objects.get(username=username)), "support", "x")
+
+
+def test_list_and_page_say_that_an_agent_is_paused_and_why(cast: Cast) -> None:
+    ida, ann = signed_in("ida"), signed_in("ann")
+    page = "/admin/agents/support/"
+    assert "Pause Support" in ida.get(page).content.decode()
+    assert "Pause Support" not in ann.get(page).content.decode()
+    act("ida", "pause", reason="Looking into it.")
+    assert "Paused" in ann.get("/admin/agents/").content.decode()
+    said = ann.get(page).content.decode()
+    assert "Looking into it." in said
+    assert "Take its calls again" not in said
+
+
+def test_an_analyst_freezes_and_thaws_from_the_agents_page(cast: Cast) -> None:
+    assert "Freeze Support" in signed_in("gus").get("/admin/agents/support/").content.decode()
+    assert "Freeze Support" not in signed_in("ida").get("/admin/agents/support/").content.decode()
+    act("gus", "freeze", reason="odd")
+    assert Agent.objects.get(slug="support").frozen_reason == "odd"
+    act("gus", "thaw", reason="fine")
+    assert Agent.objects.get(slug="support").frozen_at is None
 
 
 @pytest.mark.parametrize("name", ["tasks_enabled", "enabled"])

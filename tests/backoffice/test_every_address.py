@@ -97,7 +97,10 @@ def rows_of(cast: Cast, workspace: Any, member: str) -> Rows:
     return Rows(
         {
             "agent": {"slug": "a"},
-            "agent_switch": {"slug": "a"},
+            **{
+                f"agent_{act}": {"slug": "a"}
+                for act in ("switch", "pause", "resume", "freeze", "thaw")
+            },
             "integration": {"slug": "i"},
             "integration_test": {"slug": "i"},
             "integration_import": {"slug": "i"},
