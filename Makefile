@@ -30,11 +30,28 @@ check: .venv/installed ## format, lint, types, contracts, migrations, tests
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy accounts_app integrations_app guard_app tasks_app config
-	.venv/bin/mypy client/assent_client
+	.venv/bin/mypy --python-version 3.10 client/assent_client
 	$(PY) client/generate_sync.py --check
 	.venv/bin/lint-imports
 	DJANGO_SETTINGS_MODULE=tests.settings $(PY) manage.py makemigrations --check --dry-run
+	$(MAKE) oldest
 	$(MAKE) test
+
+# uv finds one on the path, or fetches one; pyenv's do not stand on the path.
+OLDEST := $(firstword $(wildcard $(HOME)/.pyenv/versions/3.10.*/bin/python3.10) 3.10)
+
+client/.venv-oldest: client/oldest.txt client/pyproject.toml .venv/uv
+	.venv/bin/uv venv --quiet --clear --python $(OLDEST) $@
+	.venv/bin/uv pip install --quiet --resolution lowest-direct --python $@/bin/python -r client/oldest.txt
+	@touch $@
+
+oldest: ## the client's tests on the oldest Python and httpx2 that it promises
+	@if $(MAKE) --silent client/.venv-oldest; then \
+		PYTHONPATH=client client/.venv-oldest/bin/python -m pytest -c client/oldest.ini --rootdir . tests/client; \
+	else \
+		echo "=== No Python 3.10 here: the client's tests on it are left out."; \
+		test "$$ASSENT_TEST_REQUIRE" != 1; \
+	fi
 
 fmt: .venv/installed ## format and mend what can be mended
 	.venv/bin/ruff format .
@@ -58,4 +75,4 @@ lock: .venv/uv ## resolve the dependencies anew
 	$(COMPILE) --group dev -o requirements-dev.lock
 	$(COMPILE) -c requirements-dev.lock -o requirements.lock
 
-.PHONY: up help test faults check bench fmt lock
+.PHONY: up help test faults check oldest bench fmt lock screenshots
