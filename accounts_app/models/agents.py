@@ -1,13 +1,30 @@
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from django.db import models
 
 from accounts_app.models.base import WorkspaceModel
-from accounts_app.scoping import WorkspaceQuerySet
+from accounts_app.scoping import Actor, WorkspaceQuerySet
+from accounts_app.states import Permission
+
+SEES_EVERY_AGENT = (
+    Permission.SEE_ALL_TASKS,
+    Permission.SEE_SUMMARIES,
+    Permission.SEE_MASKED,
+    Permission.SEE_ANOMALIES,
+    Permission.WRITE_CATALOGUE,
+)
 
 
 class AgentQuerySet(WorkspaceQuerySet["Agent"]):
+    """Agents; a member who is limited to some knows of those, unless a role shows them all."""
+
     agent_path = "pk"
+
+    def visible_to(self, actor: Actor) -> Self:
+        rows = super().visible_to(actor)
+        if actor.limited_to is None or any(map(actor.can, SEES_EVERY_AGENT)):
+            return rows
+        return rows.filter(pk__in=actor.limited_to)
 
 
 class Agent(WorkspaceModel):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from accounts_app.models import AuditEntry, User
+from accounts_app.models import AuditEntry, Membership, User
 from tasks_app.models import Decision, UserTask
 from tests.conftest import World
 
@@ -44,6 +44,17 @@ def decide(client: Client, task: UserTask, action: str = "approve", **form: Any)
 def trusted(html: str) -> str:
     """The zones that say what will be sent."""
     return " ".join(re.findall(r"<section[^>]*data-trusted.*?</section>", html, re.S))
+
+
+def test_the_filter_names_only_the_agents_that_an_operator_is_limited_to(world: World) -> None:
+    member = Membership.objects.get(user__username="abe")
+    member.limited_to.set([world.cast.research])
+    narrowed, whole = page("abe"), page("ann")
+    assert "Research" in narrowed
+    assert ">Support<" not in narrowed
+    assert ">Support<" in whole
+    assert signed_in("abe").get("/admin/agents/support/").status_code == 404
+    assert ">Support" not in signed_in("abe").get("/admin/sessions/").content.decode()
 
 
 def test_the_card_shows_what_would_be_sent_and_why_a_person_is_asked(world: World) -> None:
