@@ -242,7 +242,14 @@ else:
         " -c idle_in_transaction_session_timeout=60s"
         " -c jit=off -c join_collapse_limit=4 -c from_collapse_limit=4",
     }
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+# Wrong codes of second factors are counted here, by all processes together.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "accounts_app_sharedcount",
+        "OPTIONS": {"MAX_ENTRIES": 100_000},
+    }
+}
 
 STATIC_URL = "/static/"
 STATIC_ROOT = None

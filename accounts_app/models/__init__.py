@@ -7,6 +7,7 @@ from accounts_app.models.plumbing import (
     Heartbeat,
     IdempotencyRecord,
     RateCount,
+    SharedCount,
     Wake,
 )
 from accounts_app.models.settings import WorkspaceSettings
@@ -25,6 +26,7 @@ __all__ = [
     "JSONTextField",
     "Membership",
     "RateCount",
+    "SharedCount",
     "User",
     "Wake",
     "Workspace",

@@ -57,6 +57,17 @@ class RateCount(models.Model):
         return f"{self.name} {self.minute}: {self.taken}"
 
 
+class SharedCount(models.Model):
+    """The table of the cache: counts of attempts to sign in, shared by all processes."""
+
+    cache_key = models.CharField(max_length=255, primary_key=True)
+    value = models.TextField()
+    expires = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return self.cache_key
+
+
 class ClockOffset(models.Model):
     """How far tests have moved the database's clock; never read in production."""
 

@@ -15,6 +15,8 @@ from allauth.mfa.totp.internal.auth import (
     yield_hotp_counters_from_time,
 )
 from django.core import mail
+from django.core.cache import caches
+from django.core.cache.backends import locmem
 from django.core.management import call_command
 from django.test import Client
 
@@ -190,6 +192,17 @@ def test_codes_cannot_be_guessed_on_and_on(cast: Cast, client: Client) -> None:
     sign_in(client)
     for _ in range(6):
         client.post("/accounts/2fa/authenticate/", {"code": "000000"})
+    client.post("/accounts/2fa/authenticate/", {"code": code()})
+    assert not is_in(client)
+
+
+def test_the_count_of_wrong_codes_is_shared_by_all_processes(cast: Cast, client: Client) -> None:
+    with_second_factor("ann")
+    sign_in(client)
+    for _ in range(6):
+        client.post("/accounts/2fa/authenticate/", {"code": "000000"})
+    locmem._caches.clear()  # what one process alone would know
+    caches.close_all()
     client.post("/accounts/2fa/authenticate/", {"code": code()})
     assert not is_in(client)
 
