@@ -1,6 +1,8 @@
 """Which sessions, runs and calls a person may open, and how much of them they read."""
 
+from collections.abc import Iterable
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
@@ -30,6 +32,12 @@ def readable_calls(actor: Actor) -> QuerySet[ToolCall]:
     return _narrowed(
         actor, rows, "tool_call", agent="agent", participant="run__session__participant"
     )
+
+
+def call_states_of(actor: Actor, ids: Iterable[UUID]) -> dict[str, str]:
+    """The status of each of these calls that this person may know of."""
+    rows = readable_calls(actor).filter(pk__in=list(ids)).values_list("pk", "status")
+    return {str(pk): status for pk, status in rows}
 
 
 def _narrowed(

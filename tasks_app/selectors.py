@@ -1,7 +1,7 @@
 """What pages and counts read; every query starts from `visible_to`."""
 
 import datetime as dt
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +10,12 @@ from uuid import UUID
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 
+from accounts_app.clock import db_now
 from accounts_app.models import AuditEntry
 from accounts_app.scoping import Actor
 from accounts_app.states import Permission
-from tasks_app.models import Comment, UserTask, Vote
-from tasks_app.states import GROUPS, About, TaskStatus
+from tasks_app.models import Comment, Presence, UserTask, Vote
+from tasks_app.states import GROUPS, PRESENCE_SECONDS, About, TaskStatus
 
 PENDING, COMPLETED = "pending", "completed"
 SORTS = {
@@ -168,12 +169,40 @@ def pending_count(actor: Actor) -> int:
 
 
 def states_of(actor: Actor, ids: Iterable[UUID]) -> dict[str, str]:
-    """A short text for each visible task that differs when its card does; one query."""
+    """A short text for each visible task that differs when its card does; two queries."""
     rows = with_tokens(UserTask.objects.visible_to(actor).filter(pk__in=list(ids)))
-    return {str(task.pk): token_of(task) for task in rows.only(*_TOKEN)}
+    tasks = list(rows.select_related("tool_call").only(*_TOKEN))
+    looking = lookers_of(actor, [task.pk for task in tasks], db_now())
+    return {str(task.pk): token_of(task, looking[task.pk]) for task in tasks}
 
 
-_TOKEN = ("status", "revision", "claimed_by_id", "claim_expires_at", "question", "assigned_to_id")
+_TOKEN = (
+    "status",
+    "revision",
+    "claimed_by_id",
+    "claim_expires_at",
+    "question",
+    "assigned_to_id",
+    "tool_call__status",
+)
+
+
+def lookers_of(actor: Actor, ids: Sequence[UUID], now: dt.datetime) -> dict[UUID, list[str]]:
+    """Who else has these tasks open, by their user names.
+
+    Args:
+        actor: who asks; they are left out.
+        ids: of tasks that they see.
+        now: the database's time.
+    """
+    rows = Presence.objects.in_workspace(actor.workspace_id).filter(
+        task__in=ids, seen_at__gt=now - dt.timedelta(seconds=PRESENCE_SECONDS)
+    )
+    others = rows.exclude(user=actor.user_id).order_by("user__username")
+    found: dict[UUID, list[str]] = defaultdict(list)
+    for task_id, name in others.values_list("task_id", "user__username"):
+        found[task_id].append(name)
+    return found
 
 
 def with_tokens(rows: QuerySet[UserTask]) -> QuerySet[UserTask]:
@@ -190,12 +219,14 @@ def _number_of(rows: QuerySet[Any]) -> QuerySet[Any]:
     return numbers
 
 
-def token_of(task: Any) -> str:
-    """The text of a task that came through `with_tokens`."""
+def token_of(task: Any, looking: Sequence[str] = ()) -> str:
+    """The text of a task that came through `with_tokens`; `looking` is who else has it open."""
     claim = f"{task.claimed_by_id or ''}@{_minute(task.claim_expires_at)}"
     asked = "q" if task.question else ""
     counts = f"{task.vote_count}v{task.comment_count}c{task.assigned_to_id or ''}a"
-    return f"{task.status}:{task.revision}:{claim}:{counts}{asked}"
+    call = task.tool_call.status if task.tool_call else ""
+    beside = ",".join(looking) if task.status == TaskStatus.PENDING else ""
+    return f"{task.status}:{task.revision}:{claim}:{counts}{asked}:{call}:{beside}"
 
 
 def _minute(moment: dt.datetime | None) -> str:

@@ -93,3 +93,7 @@ class MessageRole(TextChoices):
     USER = "user", "Person"
     AGENT = "agent", "Agent"
     SYSTEM = "system", "System"
+
+
+PRESENCE_SECONDS = 45
+"""So long a task counts as open somewhere after it was last said to be."""

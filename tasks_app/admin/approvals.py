@@ -24,7 +24,9 @@ from tasks_app.admin.filters import (
     without_group,
 )
 from tasks_app.models import UserTask
+from tasks_app.reading import call_states_of
 from tasks_app.selectors import Wanted
+from tasks_app.services.presence import look
 
 PAGE_SIZE = 20
 MAX_WATCHED = 200
@@ -93,6 +95,8 @@ class StatesPage(Page):
         found: dict[str, Any] = {
             "states": selectors.states_of(self.actor, _ids(query.get("ids", "")))
         }
+        if "calls" in query:
+            found["calls"] = call_states_of(self.actor, _ids(query.get("calls", "")))
         if "after" in query:
             found["has_new"] = self._has_new(query)
         return JsonResponse(found)
@@ -103,6 +107,16 @@ class StatesPage(Page):
         rows = selectors.queue(self.actor, wanted, db_now())
         tasks, _ = selectors.page_of(rows, wanted.sort, after_of(query.get("after", "")), 1)
         return bool(tasks)
+
+
+@register("review/presence/", "review_presence")
+class PresencePage(Page):
+    """Which tasks somebody has open: said by the page, shown to those who see them as well."""
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        form = request.POST
+        look(self.actor, _ids(form.get("open", "")), _ids(form.get("left", "")))
+        return HttpResponse(status=204)
 
 
 def _ids(text: str) -> list[UUID]:

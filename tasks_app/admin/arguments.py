@@ -1,5 +1,6 @@
 """Arguments as a table, labelled by the operation's schema (pure)."""
 
+import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -35,6 +36,13 @@ class Row:
     value: Shown = NOTHING
     note: str = ""
     is_changed: bool = False
+
+    @property
+    def fold(self) -> str:
+        """The name of the fold that hides a part of the value; empty where none does."""
+        if not self.value.is_folded:
+            return ""
+        return hashlib.blake2s(self.pointer.encode(), digest_size=6).hexdigest()
 
 
 def rows_of(document: Any, schema: Mapping[str, Any], sensitive: Collection[str] = ()) -> list[Row]:

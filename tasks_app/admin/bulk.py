@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -13,7 +14,8 @@ from accounts_app.clock import db_now
 from accounts_app.errors import DomainError
 from tasks_app.admin.arguments import Row
 from tasks_app.admin.cards import Card, cards_of
-from tasks_app.admin.task import read_revision
+from tasks_app.admin.request import ROWS_FOLD
+from tasks_app.admin.task import FOLDED, check_opened, read_revision
 from tasks_app.kinds import Answer
 from tasks_app.models import UserTask
 from tasks_app.selectors import with_everything, with_tokens
@@ -57,6 +59,7 @@ class Preview:
         skipped: tasks that are left out, and why.
         actions: name and label of each action, and how many of the tasks offer it.
         has_masked: something masked is not compared.
+        folded: so many have folded parts, which are opened and let through on their own card.
     """
 
     cards: Sequence[tuple[Card, Sequence[Cell]]]
@@ -65,6 +68,7 @@ class Preview:
     skipped: Sequence[tuple[str, str]]
     actions: Sequence[tuple[str, str, int]]
     has_masked: bool
+    folded: int
 
 
 @register("review/bulk/", "review_bulk")
@@ -104,7 +108,12 @@ class BulkPage(Page):
 
     def _decide(self, chosen: Sequence[Chosen], action: str, comment: str) -> HttpResponse:
         act = Decide(Answer(action, None, comment or None))
-        items = [BulkItem(each.id, each.revision, lambda: act) for each in chosen]
+
+        def read(each: Chosen) -> Decide:
+            check_opened(_with_call(each.id), action, ROWS_FOLD)
+            return act
+
+        items = [BulkItem(each.id, each.revision, partial(read, each)) for each in chosen]
         refusals = bulk_decide(self.actor, items)
         cards = self._cards(chosen)
         results = [
@@ -119,8 +128,18 @@ class BulkPage(Page):
         )
 
 
+def _with_call(pk: UUID) -> UserTask:
+    rows = UserTask.objects.select_related("tool_call__operation__integration")
+    task: UserTask = rows.get(pk=pk)
+    return task
+
+
 def _answer(refusal: DomainError | None) -> str:
-    return refusal.detail if refusal is not None else ""
+    if refusal is None:
+        return ""
+    if refusal.code == FOLDED:
+        return "Parts of what would be sent are folded: open them on its own card, decide there."
+    return refusal.detail
 
 
 def _chosen(texts: Sequence[str]) -> list[Chosen]:
@@ -168,6 +187,7 @@ def preview_of(cards: dict[UUID, Card], chosen: Sequence[Chosen]) -> Preview:
         skipped=skipped,
         actions=_actions(together),
         has_masked=any(row.kind == "masked" for each in rows for row in each.values()),
+        folded=sum(bool(card.request and card.request.value_folds) for card in together),
     )
 
 

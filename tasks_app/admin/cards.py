@@ -13,14 +13,24 @@ from accounts_app.models import User
 from accounts_app.scoping import Actor
 from accounts_app.states import ActorType, Permission
 from integrations_app.actions import Action, from_json
+from integrations_app.states import CALL_OPEN, CallStatus
 from tasks_app.admin.request import RequestShown, request_of
 from tasks_app.admin.text import NOTHING, Shown, one_line, shown, visible
 from tasks_app.models import Comment, UserTask, Vote
 from tasks_app.policies import check_may_edit, may_decide, sees_context
-from tasks_app.selectors import earlier_decisions, token_of
+from tasks_app.selectors import earlier_decisions, lookers_of, token_of
 from tasks_app.states import ANOMALIES, About, Kind, TaskStatus
 
 EVERYTHING_MASKED = ("",)
+CALL_STYLES = {
+    CallStatus.SUCCEEDED: "good",
+    CallStatus.FAILED: "bad",
+    CallStatus.REJECTED: "bad",
+    CallStatus.BLOCKED: "bad",
+    CallStatus.UNKNOWN: "warn",
+    CallStatus.TIMED_OUT: "warn",
+    CallStatus.CANCELLED: "",
+}
 EARLIER_SHOWN = 5
 
 
@@ -44,16 +54,18 @@ class Trouble:
         text: one sentence.
         is_conflict: somebody or something was faster.
         field: the field it is about, if it is one.
+        opens_folds: what was folded has to be looked at first.
     """
 
     text: str
     is_conflict: bool = False
     field: str = ""
+    opens_folds: bool = False
 
     @property
     def is_in_form(self) -> bool:
         """Whether the card shows it beside the field that it is about."""
-        return self.field in ("action", "value", "comment", "reason")
+        return self.opens_folds or self.field in ("action", "value", "comment", "reason")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +110,7 @@ class Card:
     votes: Sequence[Vote]
     comments: Sequence[Comment]
     claim: str
+    looking: str
     is_mine: bool
     can_edit: bool
     due: str
@@ -113,6 +126,22 @@ class Card:
     def can_decide(self) -> bool:
         broken = self.request is not None and bool(self.request.problem)
         return self.is_open and not self.cannot_decide and not broken and self.sees_context
+
+    @property
+    def opens_folds(self) -> bool:
+        return self.trouble is not None and self.trouble.opens_folds
+
+    @property
+    def call_style(self) -> str:
+        """Of the badge that says where the call stands."""
+        call = self.task.tool_call
+        return CALL_STYLES.get(CallStatus(call.status), "accent") if call else ""
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether it was decided and its call has not come to its end."""
+        call = self.task.tool_call
+        return not self.is_open and call is not None and call.status in CALL_OPEN
 
     @property
     def tone(self) -> str:
@@ -151,6 +180,7 @@ def cards_of(
     ids = [task.pk for task in tasks]
     votes, comments = _by_task(Vote, ids), _by_task(Comment, ids)
     emails = _emails(tasks)
+    looking = lookers_of(actor, ids, now)
     cards = []
     for task in tasks:
         by = (task.decided_by or {}).get("id", "")
@@ -163,6 +193,7 @@ def cards_of(
                 revealed=task.pk in reveal,
                 votes=[vote for vote in votes[task.pk] if vote.revision == task.revision],
                 comments=comments[task.pk],
+                looking=looking[task.pk],
                 decided_by_email=emails.get(by, ""),
                 alone=alone,
                 typed=typed or Typed(),
@@ -181,6 +212,7 @@ def _card(
     revealed: bool,
     votes: Sequence[Vote],
     comments: Sequence[Comment],
+    looking: Sequence[str],
     decided_by_email: str,
     alone: bool,
     typed: Typed,
@@ -193,7 +225,7 @@ def _card(
     outcome, style = outcome_of(task)
     return Card(
         task=task,
-        token=token_of(task),
+        token=token_of(task, looking),
         is_open=is_open,
         sees_context=seen,
         can_reveal_with_reason=masked and not revealed,
@@ -211,6 +243,7 @@ def _card(
         votes=votes,
         comments=comments if seen else (),
         claim=_claim(actor, task, now),
+        looking=_looking(looking) if is_open else "",
         can_edit=is_open and seen and _may_edit(actor, task),
         is_mine=_claim(actor, task, now) == "you",
         due=due_style(task, now) if is_open else "",
@@ -294,6 +327,17 @@ def _claim(actor: Actor, task: UserTask, now: dt.datetime) -> str:
     if task.claimed_by is None or (task.claim_expires_at and task.claim_expires_at <= now):
         return ""
     return "you" if task.claimed_by_id == actor.user_id else task.claimed_by.get_username()
+
+
+def _looking(names: Sequence[str]) -> str:
+    """Who else has it open, as a sentence; a third name and more are counted."""
+    if not names:
+        return ""
+    if len(names) == 1:
+        return f"{names[0]} has it open too"
+    others = len(names) - 2
+    last = f" and {others} more" if others else ""
+    return f"{names[0]}{', ' if others else ' and '}{names[1]}{last} have it open too"
 
 
 def _may_edit(actor: Actor, task: UserTask) -> bool:

@@ -17,6 +17,7 @@ from integrations_app.states import Effect, IntegrationKind
 from tasks_app.admin.arguments import Row, rows_of
 from tasks_app.admin.text import NOTHING, Shown, shown, visible
 
+ROWS_FOLD = "rows"
 OPEN_ROWS = 14  # as many arguments as a card shows without a fold
 _NAME = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -38,6 +39,7 @@ class RequestShown:
         effect: what doing it twice would mean.
         has_masked: whether something can be revealed.
         problem: why the stored request cannot be shown; nothing may run then.
+        unfolds_rows: arguments stand here that a card in a queue has behind a fold.
     """
 
     operation: str
@@ -57,6 +59,17 @@ class RequestShown:
     runs_at_agent: bool = False
     has_masked: bool = False
     problem: str = ""
+    unfolds_rows: bool = False
+
+    @property
+    def value_folds(self) -> frozenset[str]:
+        """The names of the folds that hide a part of a value."""
+        return frozenset(row.fold for row in (*self.rows, *self.folded_rows) if row.fold)
+
+    @property
+    def folds(self) -> frozenset[str]:
+        """The names of all folds: each is opened before anything here is let through."""
+        return self.value_folds | ({ROWS_FOLD} if self.folded_rows else set())
 
 
 def request_of(call: ToolCall, *, mask: Sequence[str], everything: bool = False) -> RequestShown:
@@ -96,6 +109,7 @@ def request_of(call: ToolCall, *, mask: Sequence[str], everything: bool = False)
         digest=call.request_digest,
         runs_at_agent=operation.integration.kind == IntegrationKind.CLIENT,
         has_masked=masked,
+        unfolds_rows=everything and len(rows) > OPEN_ROWS + 2,
     )
 
 

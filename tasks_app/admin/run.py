@@ -15,8 +15,8 @@ from accounts_app.errors import NotFound
 from accounts_app.states import Permission
 from guard_app.states import GuardEffect
 from integrations_app.models import Run, ToolCall
-from integrations_app.states import CallStatus, RunStatus
-from tasks_app.admin.cards import EVERYTHING_MASKED, cards_of, outcome_of
+from integrations_app.states import CALL_OPEN, CallStatus, RunStatus
+from tasks_app.admin.cards import CALL_STYLES, EVERYTHING_MASKED, cards_of, outcome_of
 from tasks_app.admin.request import request_of
 from tasks_app.admin.text import NOTHING, Shown, one_line, shown
 from tasks_app.models import UserTask
@@ -26,15 +26,6 @@ from tasks_app.selectors import with_everything, with_tokens
 from tasks_app.timeline import Item, moment_of, stretch_of
 
 MAX_OPEN = 50
-CALL_STYLES = {
-    CallStatus.SUCCEEDED: "good",
-    CallStatus.FAILED: "bad",
-    CallStatus.REJECTED: "bad",
-    CallStatus.BLOCKED: "bad",
-    CallStatus.UNKNOWN: "warn",
-    CallStatus.TIMED_OUT: "warn",
-    CallStatus.CANCELLED: "",
-}
 RUN_STYLES = {
     RunStatus.COMPLETED: "good",
     RunStatus.FAILED: "bad",
@@ -154,6 +145,7 @@ class CallPage(Page):
         return self.render(
             title=f"{call.operation.integration.name}: {call.operation.name}",
             call=call,
+            is_followed=call.status in CALL_OPEN,
             call_style=CALL_STYLES.get(CallStatus(call.status), "accent"),
             reads=full,
             now=now,

@@ -24,8 +24,10 @@ from accounts_app.errors import (
     PreconditionRequired,
 )
 from accounts_app.links import page_path
+from integrations_app.actions import from_json
 from tasks_app.admin.cards import Card, Trouble, Typed, cards_of
 from tasks_app.admin.handing import acts_of
+from tasks_app.admin.request import request_of
 from tasks_app.admin.text import Shown, shown, visible
 from tasks_app.kinds import Answer
 from tasks_app.models import UserTask
@@ -35,6 +37,7 @@ from tasks_app.services.drafts import difference
 from tasks_app.services.revealing import reveal
 from tasks_app.states import Kind
 
+FOLDED = "folded"
 NO_REVISION = 0  # is never a task's, so that it reads as stale
 
 
@@ -128,7 +131,9 @@ class DecidePage(TaskPage):
         """Read the answer only when asked, so that a loser learns who was faster."""
 
         def read() -> Decide:
-            task = UserTask.objects.only("kind").get(pk=self.kwargs["pk"])
+            rows = UserTask.objects.select_related("tool_call__operation__integration")
+            task = rows.get(pk=self.kwargs["pk"])
+            check_opened(task, typed.action, " ".join(self.request.POST.getlist("opened")))
             value = _value(task.kind, typed)
             return Decide(Answer(typed.action or None, value, typed.comment or None))
 
@@ -146,6 +151,29 @@ class RevealPage(TaskPage):
             trouble = Trouble(refusal.errors[0].detail, field="reason")
             return self.show(self.card(pk, trouble=trouble), status=422)
         return self.show(self.card(pk, reveal=frozenset({pk}), alone=True))
+
+
+def check_opened(task: UserTask, action: str, opened: str) -> None:
+    """Let nothing through of which a part was folded and never opened.
+
+    Args:
+        task: with its call, operation and integration.
+        action: what was chosen; one that stops the call needs no look at all of it.
+        opened: the names of the folds that were open, separated by spaces.
+
+    Raises:
+        PreconditionRequired: `folded`.
+    """
+    if task.tool_call is None or _stops(task, action):
+        return
+    request = request_of(task.tool_call, mask=task.tool_call.operation.sensitive)
+    if not request.folds <= set(opened.split()):
+        text = "Parts of what would be sent were folded. They are open now: look, then press again."
+        raise PreconditionRequired(text, code=FOLDED)
+
+
+def _stops(task: UserTask, action: str) -> bool:
+    return any(each.name == action and each.effect == "stop" for each in from_json(task.actions))
 
 
 def _changes(task: UserTask) -> list[tuple[str, str]]:
@@ -200,6 +228,8 @@ def trouble_of(refusal: DomainError) -> tuple[int, Trouble]:
     """The HTTP status of a refusal, and how the card says it."""
     if isinstance(refusal, Conflict):
         return 409, Trouble(refusal.detail, is_conflict=True)
+    if refusal.code == FOLDED:
+        return 428, Trouble(refusal.detail, opens_folds=True)
     if isinstance(refusal, PreconditionRequired):
         return 428, Trouble(refusal.detail, is_conflict=True)
     if isinstance(refusal, Forbidden):

@@ -1,4 +1,5 @@
 from tasks_app.models.messages import Message
+from tasks_app.models.presence import Presence
 from tasks_app.models.reviewing import Comment, DraftRevision, Reviewer, Vote
 from tasks_app.models.sweeps import SweepRun
 from tasks_app.models.tasks import Decision, UserTask
@@ -8,6 +9,7 @@ __all__ = [
     "Decision",
     "DraftRevision",
     "Message",
+    "Presence",
     "Reviewer",
     "SweepRun",
     "UserTask",

@@ -65,6 +65,7 @@ ADDRESSES: dict[str, tuple[str, str]] = {
     "profile": ("yyyyyy", "yyyyyy"),
     "records": ("ynnnny", "mnnnnm"),
     "review_bulk": ("rrrrrr", "yyyyyy"),
+    "review_presence": ("mmmmmm", "yyyyyy"),
     "review_states": ("yyyyyy", "mmmmmm"),
     "run": ("yyy--y", "mmmmmm"),
     "session": ("yyy--y", "mmmmmm"),

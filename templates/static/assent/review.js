@@ -4,14 +4,18 @@
 
 (() => {
   const POLL_MS = 1500;
+  const HURRY_MS = 300;
+  const HURRIES_FOR_MS = 10000;
   const CARD = "article.card[data-task]";
   const root = document.querySelector("[data-review]");
   if (!root) {
     return;
   }
 
+  document.documentElement.classList.add("scripted");
   const cards = () => [...document.querySelectorAll(CARD)];
   const isOpen = (card) => card.dataset.status === "pending";
+  const isWatched = (card) => isOpen(card) || "follows" in card.dataset;
   const byTask = (id) => document.getElementById(`task-${id}`);
 
   /* ---- What somebody has typed ---- */
@@ -135,8 +139,11 @@
     if (card.dataset.busy || !card.isConnected) {
       return;
     }
-    if (!isOpen(fresh)) {
+    if (!isOpen(card)) {
+      followCall(card, fresh);
+    } else if (!isOpen(fresh)) {
       replace(card, fresh);
+      decided();
       announce(`${titleOf(fresh)}: ${outcomeOf(fresh)}`);
     } else if (fresh.dataset.revision !== card.dataset.revision) {
       holdBack(card, fresh);
@@ -145,14 +152,54 @@
     }
   }
 
+  /* What was decided here is followed until its call has come to its end. */
+  function followCall(card, fresh) {
+    card.dataset.token = fresh.dataset.token;
+    if (!("follows" in fresh.dataset)) {
+      delete card.dataset.follows;
+    }
+    const before = card.querySelector(".outcome");
+    if (before) {
+      before.replaceWith(fresh.querySelector(".outcome"));
+    }
+    announce(card.querySelector(".call-state")?.textContent.replace(/\s+/g, " ").trim() || "");
+    refreshRegions();
+  }
+
+  /* The parts of the page around the cards, asked for anew; not while somebody is in them. */
+  async function refreshRegions() {
+    const regions = [...document.querySelectorAll("[data-region]")];
+    if (!regions.length) {
+      return;
+    }
+    const answer = await fetch(window.location.href);
+    if (answer.redirected || !answer.ok) {
+      return;
+    }
+    const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
+    for (const region of regions) {
+      const fresh = parsed.querySelector(`[data-region="${region.dataset.region}"]`);
+      if (fresh && region.isConnected && !region.contains(document.activeElement)) {
+        region.replaceWith(document.importNode(fresh, true));
+      }
+    }
+  }
+
+  function decided() {
+    document.body.dispatchEvent(new Event("assent:decided"));
+    refreshRegions();
+    hurry();
+  }
+
   const titleOf = (card) => card.querySelector(".card-title")?.textContent.trim() || "Task";
   const outcomeOf = (card) => (card.querySelector(".outcome p")?.textContent || "").replace(/\s+/g, " ").trim();
 
   async function poll() {
-    const watched = cards().filter((card) => isOpen(card) && !card.dataset.busy);
+    const watched = cards().filter((card) => isWatched(card) && !card.dataset.busy);
+    const call = document.querySelector("[data-call]");
     const end = [...document.querySelectorAll("[data-after]")].pop();
     const asksForNew = end && !document.getElementById("more");
-    if (document.visibilityState !== "visible" || !(watched.length || asksForNew)) {
+    if (document.visibilityState !== "visible" || !(watched.length || asksForNew || call)) {
       return;
     }
     const asked = new URLSearchParams(asksForNew ? window.location.search : "");
@@ -160,11 +207,17 @@
     if (asksForNew) {
       asked.set("after", end.dataset.after);
     }
+    if (call) {
+      asked.set("calls", call.dataset.call);
+    }
     const answer = await fetch(`${root.dataset.states}?${asked}`);
     if (answer.redirected || !answer.ok) {
       return;
     }
-    const { states, has_new: hasNew } = await answer.json();
+    const { states, calls, has_new: hasNew } = await answer.json();
+    if (call && calls[call.dataset.call] !== call.dataset.callState) {
+      await refreshRegions();
+    }
     if (hasNew) {
       offerNew(end.dataset.after);
     }
@@ -199,13 +252,29 @@
     announce("New tasks are waiting.");
   }
 
+  let timer = 0;
+  let isPolling = false;
+  let hurriesUntil = 0;
+
   async function keepPolling() {
+    isPolling = true;
     try {
       await poll();
     } catch {
       /* The server is away; the next round asks again. */
     }
-    window.setTimeout(keepPolling, POLL_MS);
+    isPolling = false;
+    const hurries = Date.now() < hurriesUntil && document.querySelector("[data-follows], [data-call]");
+    timer = window.setTimeout(keepPolling, hurries ? HURRY_MS : POLL_MS);
+  }
+
+  /* Just decided: what becomes of it is asked for more often, for a while. */
+  function hurry() {
+    hurriesUntil = Date.now() + HURRIES_FOR_MS;
+    if (!isPolling) {
+      window.clearTimeout(timer);
+      timer = window.setTimeout(keepPolling, HURRY_MS);
+    }
   }
 
   /* ---- Deciding ---- */
@@ -221,6 +290,13 @@
     error.setAttribute("role", "alert");
     error.textContent = text;
     form.querySelector(".decide").append(error);
+  }
+
+  /* The server lets nothing through of which a part stayed folded. */
+  function sayOpened(form, card) {
+    const open = [...card.querySelectorAll("[data-trusted] details[data-fold][open]")];
+    const field = form.querySelector("input[type=hidden][name=opened]");
+    field.value = [field.defaultValue, ...open.map((fold) => fold.dataset.fold)].join(" ").trim();
   }
 
   function check(event) {
@@ -243,6 +319,7 @@
       folds[0].scrollIntoView({ block: "center" });
       return false;
     }
+    sayOpened(form, card);
     return true;
   }
 
@@ -300,6 +377,7 @@
     document.dispatchEvent(new Event("assent:cards"));
     if (!isOpen(card) && event.detail.xhr.status === 200) {
       announce(`${titleOf(card)}: ${outcomeOf(card)}`);
+      decided();
       goOn(card);
     } else {
       card.focus({ preventScroll: true });
@@ -319,27 +397,6 @@
       document.querySelector("#more a")?.click();
     }
   }
-
-  /* ---- A claim lasts while its holder writes ---- */
-
-  const RENEW_MS = 4 * 60 * 1000;
-  const renewed = new Map();
-
-  document.addEventListener("input", (event) => {
-    const card = event.target.closest?.(CARD);
-    if (!card?.querySelector("[name=lease]")) {
-      return;
-    }
-    const id = card.dataset.task;
-    if (!renewed.has(id)) {
-      renewed.set(id, Date.now());
-    } else if (Date.now() - renewed.get(id) > RENEW_MS) {
-      renewed.set(id, Date.now());
-      const token = document.querySelector("meta[name=csrf-token]").content;
-      const headers = { "X-CSRFToken": token, "HX-Request": "true" };
-      fetch(card.dataset.card.replace(/card\/$/, "claim/"), { method: "POST", headers });
-    }
-  });
 
   /* ---- Times ---- */
 
