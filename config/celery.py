@@ -15,7 +15,7 @@ from typing import Any
 
 from celery import Celery
 from celery.exceptions import SecurityWarning
-from kombu import Queue
+from kombu import Exchange, Queue
 from kombu.transport import TRANSPORT_ALIASES, filesystem
 from kombu.utils.json import dumps, loads
 
@@ -120,7 +120,12 @@ def broker_settings(broker_url: str, home: Path) -> dict[str, Any]:
             # A connection that died without a word is noticed within a minute.
             "broker_heartbeat": 20,
             "task_default_queue_type": "quorum",
-            "task_queues": _queues({"x-queue-type": "quorum"}),
+            # Only through a topic exchange does RabbitMQ itself keep back a message that is for
+            # later; a worker that kept it would take no other meanwhile.
+            "task_queues": _queues(
+                exchange=Exchange("assent", type="topic"),
+                queue_arguments={"x-queue-type": "quorum"},
+            ),
         }
     raise ValueError(
         f"BROKER_URL begins with {kind!r}; leave it out for the embedded broker, or let it begin "
@@ -146,10 +151,10 @@ def _folder_settings(folder: Path) -> dict[str, Any]:
     }
 
 
-def _queues(arguments: dict[str, str] | None = None) -> list[Queue]:
+def _queues(**options: Any) -> list[Queue]:
     """Apart, so that slow calls do not hold up deadlines, nor slow webhooks calls, where each
     has a worker of its own; a worker without `-Q` serves all."""
-    return [Queue(name, queue_arguments=arguments) for name in (CALLS, SWEEPS, WEBHOOKS)]
+    return [Queue(name, routing_key=name, **options) for name in (CALLS, SWEEPS, WEBHOOKS)]
 
 
 def job_settings() -> dict[str, Any]:

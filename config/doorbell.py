@@ -5,6 +5,7 @@ sweep finds what was not rung for.
 """
 
 import atexit
+import math
 import os
 import queue
 import threading
@@ -25,6 +26,9 @@ BREAK_SECONDS = 5.0
 """So long the broker is left alone after a failure."""
 
 ANSWER_SECONDS = 1.0
+LONGEST_DELAY = 60.0
+"""Seconds; a message that waits for longer may be given out twice, or cost its channel."""
+
 EXIT_SECONDS = 0.5
 
 BROKER_ERRORS = (OSError, KombuError, AMQPError, RedisError)
@@ -45,15 +49,15 @@ class Doorbell:
     """A bounded queue and one daemon thread that empties it into the broker.
 
     Args:
-        publish: hands one job's name and arguments to the broker; may block, and may raise one of
-            BROKER_ERRORS.
+        publish: hands one job's name and arguments, and its delay, to the broker; may block, and
+            may raise one of BROKER_ERRORS.
         size: how many rings may wait; those beyond are dropped and counted.
         break_seconds: after a failure, rings are dropped for so long, then one is tried.
     """
 
     def __init__(
         self,
-        publish: Callable[[str, tuple[str, ...]], None],
+        publish: Callable[[str, tuple[str, ...], float], None],
         *,
         size: int = QUEUE_SIZE,
         break_seconds: float = BREAK_SECONDS,
@@ -63,18 +67,19 @@ class Doorbell:
         self._break_seconds = break_seconds
         self._begin()
 
-    def ring(self, job: str, *args: str) -> None:
+    def ring(self, job: str, *args: str, delay: float = 0.0) -> None:
         """Ask for a job. Returns at once and raises nothing.
 
         Args:
             job: the job's name.
             args: ids as text.
+            delay: seconds that the broker keeps it back, LONGEST_DELAY at most.
         """
         if self._process != os.getpid():
             # A fork copies the queue, perhaps while it is locked, but not the thread.
             self._begin()
         try:
-            self._waiting.put_nowait((job, args))
+            self._waiting.put_nowait((job, args, min(delay, LONGEST_DELAY)))
             self._ensure_thread()
         except (queue.Full, RuntimeError):
             # RuntimeError: no thread can be started, as at the end of the process.
@@ -101,7 +106,7 @@ class Doorbell:
 
     def _begin(self) -> None:
         self._process = os.getpid()
-        self._waiting: queue.Queue[tuple[str, tuple[str, ...]]] = queue.Queue(self._size)
+        self._waiting: queue.Queue[tuple[str, tuple[str, ...], float]] = queue.Queue(self._size)
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._counts = Counts()
@@ -115,18 +120,18 @@ class Doorbell:
 
     def _run(self) -> None:
         while True:
-            job, args = self._waiting.get()
+            job, args, delay = self._waiting.get()
             try:
-                self._hand_over(job, args)
+                self._hand_over(job, args, delay)
             finally:
                 self._waiting.task_done()
 
-    def _hand_over(self, job: str, args: tuple[str, ...]) -> None:
+    def _hand_over(self, job: str, args: tuple[str, ...], delay: float) -> None:
         if time.monotonic() < self._closed_until:
             self._count(dropped=1)
             return
         try:
-            self._publish(job, args)
+            self._publish(job, args, delay)
         except BROKER_ERRORS as error:
             self._closed_until = time.monotonic() + self._break_seconds
             self._count(failed=1)
@@ -145,11 +150,13 @@ class Doorbell:
             )
 
 
-def publish(job: str, args: tuple[str, ...]) -> None:
+def publish(job: str, args: tuple[str, ...], delay: float = 0.0) -> None:
     """Hand a job to the broker, once; raises one of BROKER_ERRORS."""
     app.send_task(
         job,
         args=args,
+        # RabbitMQ counts whole seconds; a job that came too early would find nothing due.
+        countdown=math.ceil(delay) or None,
         retry=False,
         ignore_result=True,
         timeout=ANSWER_SECONDS,
@@ -160,7 +167,7 @@ def publish(job: str, args: tuple[str, ...]) -> None:
 _bell = Doorbell(publish)
 
 
-def ring(job: str, *args: str) -> None:
+def ring(job: str, *args: str, delay: float = 0.0) -> None:
     """Ask the workers for a job. Returns at once and raises nothing.
 
     With the setting ASSENT_NUDGE "off" nothing is sent, and the sweep does all the work.
@@ -168,9 +175,10 @@ def ring(job: str, *args: str) -> None:
     Args:
         job: the job's name, as `tasks_app.execute_call`.
         args: ids as text.
+        delay: seconds that the broker keeps it back, LONGEST_DELAY at most.
     """
     if getattr(settings, "ASSENT_NUDGE", "on") != "off":
-        _bell.ring(job, *args)
+        _bell.ring(job, *args, delay=delay)
 
 
 def flush(timeout: float = 1.0) -> bool:

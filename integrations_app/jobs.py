@@ -1,6 +1,5 @@
 """Background jobs: hints to look at rows, harmless however often they come."""
 
-from threading import Lock, Timer
 from uuid import UUID
 
 from celery import shared_task
@@ -20,30 +19,14 @@ def prune() -> None:
 NEAR_SECONDS = 60.0
 """What is due later is found by the sweep."""
 
-_lock = Lock()
-_coming: set[str] = set()
-
 
 @shared_task(name=DELIVER, ignore_result=True)
 def deliver(webhook_id: str) -> None:
-    """Take a turn with one webhook, and come back for what is due soon."""
+    """Take a turn with one webhook, and let the broker bring back what is due soon.
+
+    Only who made an attempt asks for the next one, so that the messages about a webhook that fails
+    do not multiply. A message that is lost costs one sweep: when it is due stands in the row.
+    """
     turn = deliveries.deliver(UUID(webhook_id))
-    if turn.retry_in is not None and (turn.attempts or turn.retry_in):
-        ring_in(turn.retry_in, webhook_id)
-
-
-def ring_in(seconds: float, webhook_id: str) -> None:
-    """Ring for a webhook later, by one timer for each; the sweep covers the death of it."""
-    with _lock:
-        if seconds > NEAR_SECONDS or webhook_id in _coming:
-            return
-        _coming.add(webhook_id)
-    timer = Timer(seconds, _ring, (webhook_id,))
-    timer.daemon = True
-    timer.start()
-
-
-def _ring(webhook_id: str) -> None:
-    with _lock:
-        _coming.discard(webhook_id)
-    import_string(settings.ASSENT_DOORBELL)(DELIVER, webhook_id)
+    if turn.attempts and turn.retry_in is not None and turn.retry_in <= NEAR_SECONDS:
+        import_string(settings.ASSENT_DOORBELL)(DELIVER, webhook_id, delay=turn.retry_in)

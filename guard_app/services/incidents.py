@@ -7,6 +7,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, QuerySet
 
 from accounts_app.errors import Conflict, FieldError, Invalid, NotFound
+from accounts_app.links import page_url
 from accounts_app.models import Membership
 from accounts_app.moves import advance
 from accounts_app.scoping import Actor, system_actor
@@ -76,8 +77,8 @@ def _open(unit: Unit, rule: GuardRule, call: ToolCall, effect: GuardEffect) -> I
                 workspace_id=call.workspace_id,
                 created_at=unit.now,
                 rule=rule,
-                agent_id=call.agent_id,
-                operation_id=call.operation_id,
+                agent=call.agent,
+                operation=call.operation,
                 severity=SEVERITY_OF[effect],
                 count=1,
                 first_seen_at=unit.now,
@@ -89,9 +90,24 @@ def _open(unit: Unit, rule: GuardRule, call: ToolCall, effect: GuardEffect) -> I
     actor = system_actor(call.workspace_id, "guard")
     facts = {"rule": rule.slug, "agent": call.agent.slug, "operation": call.operation.reference}
     unit.audit(actor, "incident.opened", subject_of(incident), facts)
-    data = {"incident": str(incident.pk), **facts, "severity": incident.severity}
-    announce(unit, call.workspace_id, "incident.opened", incident.pk, data)
+    announce(unit, call.workspace_id, "incident.opened", incident.pk, _event_data(incident))
     return incident
+
+
+def _event_data(incident: Incident) -> dict[str, Any]:
+    """The member `data` of the events about an incident: its header, ids and links."""
+    reference, agent = incident.operation.reference, incident.agent.slug
+    return {
+        "incident": str(incident.pk),
+        "rule": incident.rule.slug,
+        "agent": agent,
+        "operation": reference,
+        "status": incident.status,
+        "severity": incident.severity,
+        "count": incident.count,
+        "summary": f"{incident.rule.name}: {reference} by {agent}, {incident.get_status_display()}",
+        "url": page_url("incident", incident.pk),
+    }
 
 
 def subject_of(incident: Incident) -> tuple[str, object, str]:
@@ -159,7 +175,7 @@ def _move(actor: Actor, incident_id: UUID, status: IncidentStatus, note: str = "
             _write(unit, actor, incident, note)
         unit.audit(actor, f"incident.{status.value}", subject_of(incident))
         if closes:
-            data = {"incident": str(incident.pk), "status": status.value}
+            data = _event_data(rows.select_related("rule", "agent", "operation__integration").get())
             announce(unit, incident.workspace_id, "incident.closed", incident.pk, data)
         unit.wake(incident.pk)
     return get_incident(actor, incident_id)

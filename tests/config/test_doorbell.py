@@ -12,8 +12,16 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from config import doorbell
-from config.celery import broker_settings, job_settings
+from config.celery import (
+    CALLS,
+    SWEEPS,
+    WEBHOOKS,
+    FolderTransport,
+    broker_settings,
+    job_settings,
+)
 from config.doorbell import Counts, Doorbell
+from tests.harness.installation import vhost_of_its_own
 
 pytestmark = pytest.mark.enable_socket
 
@@ -43,7 +51,7 @@ class Broker:
         self.open = threading.Event()
         self.open.set()
 
-    def publish(self, job: str, args: tuple[str, ...]) -> None:
+    def publish(self, job: str, args: tuple[str, ...], delay: float) -> None:
         self.tried += 1
         self.open.wait(5)
         if self.away:
@@ -94,7 +102,7 @@ def test_after_a_failure_the_broker_is_left_alone_and_then_tried_once() -> None:
 def test_a_thread_that_died_is_replaced() -> None:
     calls: list[str] = []
 
-    def publish(job: str, args: tuple[str, ...]) -> None:
+    def publish(job: str, args: tuple[str, ...], delay: float) -> None:
         calls.append(job)
         if len(calls) == 1:
             raise SystemExit
@@ -168,6 +176,50 @@ def test_the_embedded_broker_gets_one_file_for_each_ring(
         assert message.headers["task"] == JOB
         assert message.payload[0] == ["0190a1b2"]
         message.ack()
+
+
+@pytest.fixture(params=["embedded", pytest.param("rabbitmq", marks=pytest.mark.broker)])
+def broker_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A broker on which nothing has been declared yet."""
+    if request.param == "embedded":
+        # What was bound in another test's folder counts as bound for the whole process.
+        FolderTransport.global_state.clear()
+        yield ""
+        return
+    with vhost_of_its_own() as url:
+        yield url
+
+
+def test_each_job_comes_to_its_own_queue_and_to_no_other(
+    broker_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = app_for(broker_url, tmp_path)
+    monkeypatch.setattr(doorbell, "app", app)
+    jobs = {CALLS: JOB, SWEEPS: "tasks_app.sweep", WEBHOOKS: "integrations_app.deliver"}
+    with app.connection_for_read() as connection, connection.channel() as channel:
+        for queue in app.amqp.queues.values():
+            queue(channel).declare()
+        for job in jobs.values():
+            doorbell.publish(job, ())
+        found: dict[str, list[str]] = {}
+        for name, queue in app.amqp.queues.items():
+            while message := queue(channel).get(no_ack=True):
+                found.setdefault(name, []).append(message.headers["task"])
+    assert found == {name: [job] for name, job in jobs.items()}
+
+
+@pytest.mark.parametrize(("delay", "seconds"), [(0.0, None), (4.2, 5), (30.0, 30), (900.0, 60)])
+def test_a_ring_for_later_is_kept_by_the_broker_and_for_a_minute_at_most(
+    delay: float, seconds: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(
+        doorbell.app, "send_task", lambda *_, countdown, **__: asked.append(countdown)
+    )
+    bell = Doorbell(doorbell.publish)
+    bell.ring("integrations_app.deliver", "0190a1b2", delay=delay)
+    assert bell.flush()
+    assert asked == [seconds]
 
 
 def test_switched_off_it_sends_nothing(settings: object, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,6 +132,12 @@ class _Handler(BaseHTTPRequestHandler):
     def mode_huge(self, rest: str) -> None:
         self._answer(200, b"x" * int(rest.partition("/")[0]), "text/plain")
 
+    def mode_chunked(self, rest: str) -> None:
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(int(rest) // 0x2000):
+            self.wfile.write(b"2000\r\n" + b"x" * 0x2000 + b"\r\n")
+        self.wfile.write(b"0\r\n\r\n")
+
     def mode_gzip_bomb(self, rest: str) -> None:
         self._answer(200, gzip.compress(b"0" * 50_000_000), Content_Encoding="gzip")
 

@@ -12,11 +12,14 @@ from standardwebhooks import WebhookVerificationError
 
 from accounts_app.faults import InjectedFault
 from accounts_app.models import AuditEntry
+from guard_app.models import Incident
+from guard_app.services.incidents import resolve
 from integrations_app import jobs
 from integrations_app.client import OutboundAnswer
 from integrations_app.models import Delivery, OutboxEvent, Webhook
 from integrations_app.services import deliveries
 from integrations_app.services.deliveries import PAUSES, Turn, deliver, due_webhooks
+from integrations_app.services.outbox import DELIVER
 from integrations_app.states import EventType
 from tasks_app.services.sweeping import sweep
 from tests.api_client import Answer
@@ -153,6 +156,43 @@ def test_every_event_of_the_contract_is_announced(
         assert data["agent"] == "support"
 
 
+def test_incidents_are_told_from_their_opening_to_their_end(world: World) -> None:
+    secret = hook(world, events=["incident.opened", "incident.closed"])
+    rule = {
+        "name": "Odd refunds",
+        "detector": "condition",
+        "parameters": {"when": "args.amount > 5"},
+        "applies_to": {"operations": ["payments.refund"]},
+        "effect": "alert",
+        "enabled": True,
+    }
+    world.admin.put("guard/rules/odd", rule).ok(201)
+    for _ in range(2):
+        world.refund(40).ok(201)
+    incident = Incident.objects.get()
+    resolve(world.cast.actor("gus"), incident.pk, "note-canary")
+    assert turn() == Turn(2)
+    opened, closed = world.receiver.hits
+    for hit, kind, status, count in (
+        (opened, "incident.opened", "open", 1),
+        (closed, "incident.closed", "resolved", 2),
+    ):
+        headers = {name.lower(): value for name, value in hit.headers}
+        content = Verifier(secret).verify(hit.body, headers)
+        assert content["type"] == kind
+        assert content["data"] == {
+            "incident": str(incident.pk),
+            "rule": "odd",
+            "agent": "support",
+            "operation": "payments.refund",
+            "status": status,
+            "severity": "low",
+            "count": count,
+            "summary": f"Odd refunds: payments.refund by support, {status.capitalize()}",
+            "url": f"http://127.0.0.1:8000/admin/guard/incidents/{incident.pk}/",
+        }
+
+
 def test_nothing_sensitive_is_sent(world: World) -> None:
     hook(world)
     world.operation(sensitive=["/charge"]).ok()
@@ -215,7 +255,12 @@ def test_the_pauses_between_attempts(world: World, move_clock: Callable[[float],
         ("drop-after-effect", None, "dropped"),
         ("headers", None, "dropped"),
         ("huge/5000000", 200, None),
+        ("chunked/5000000", 200, None),
+        ("endless", 200, None),
         ("gzip-bomb", 200, None),
+        ("endless-headers", None, "dropped"),
+        ("redirect?to=http://169.254.169.254/latest", 302, None),
+        ("redirect-with/307?to=/ok/again", 307, None),
     ],
 )
 def test_anything_but_2xx_is_tried_again(
@@ -229,6 +274,21 @@ def test_anything_but_2xx_is_tried_again(
     assert row["status"] == ("delivered" if delivered else "failed")
     assert (row["last_status_code"], row["last_error"]) == (status_code, error)
     assert len(world.receiver.hits) == 1, "a redirect was followed"
+
+
+@pytest.mark.parametrize("mode", ["slowloris", "slow-headers", "slow/9"])
+def test_an_answer_that_drips_has_fifteen_seconds_in_all(
+    world: World, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert deliveries.TIMEOUT_SECONDS == 15
+    monkeypatch.setattr(deliveries, "TIMEOUT_SECONDS", 0.7)
+    hook(world, mode, events=["task.created"])
+    task(world)
+    begun = time.monotonic()
+    turn()
+    assert time.monotonic() - begun < 3
+    (row,) = world.admin.get("webhooks/ops/deliveries").ok()["results"]
+    assert (row["status"], row["last_error"]) == ("failed", "timed_out")
 
 
 def test_a_name_that_leads_inside_is_not_reached(
@@ -436,35 +496,24 @@ def test_the_sweep_rings_for_what_nobody_sends(
     assert world.receiver.hits == []
 
 
-RINGS: list[tuple[str, ...]] = []
+RINGS: list[tuple[object, ...]] = []
 
 
-def note_ring(*ring: str) -> None:
-    RINGS.append(ring)
+def note_ring(*ring: str, delay: float = 0.0) -> None:
+    RINGS.append((*ring, delay))
 
 
-def test_a_worker_comes_back_for_what_is_due_soon(
-    world: World, monkeypatch: pytest.MonkeyPatch, settings: object
-) -> None:
+def test_the_broker_is_asked_to_bring_back_what_is_due_soon(world: World, settings: object) -> None:
     settings.ASSENT_DOORBELL = "tests.integrations_app.test_deliveries.note_ring"
-    RINGS.clear()
-    pauses: list[float] = []
-
-    class AtOnce:
-        def __init__(self, seconds: float, act: Callable[[str], None], args: tuple[str]) -> None:
-            pauses.append(seconds)
-            self.act, self.args = act, args
-
-        def start(self) -> None:
-            self.act(*self.args)
-
-    monkeypatch.setattr(jobs, "Timer", AtOnce)
     hook(world, "status/500", events=["task.created"])
     task(world)
     pk = str(Webhook.objects.get().pk)
+    RINGS.clear()
     jobs.deliver(pk)
-    assert pauses == [pytest.approx(5, abs=1)]
-    assert [("integrations_app.deliver", pk)] == RINGS
+    assert [(DELIVER, pk, pytest.approx(5, abs=1))] == RINGS
+    jobs.deliver(pk)
+    assert len(RINGS) == 1, "who came too early asks for nothing, or messages would multiply"
     Delivery.objects.update(attempts=3, next_attempt_at=deliveries.db_now())
     jobs.deliver(pk)
-    assert len(pauses) == 1, "half an hour is left to the sweep"
+    assert len(world.receiver.hits) == 2
+    assert len(RINGS) == 1, "half an hour is left to the sweep"
