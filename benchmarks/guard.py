@@ -1,6 +1,7 @@
 """`python -m benchmarks.guard`: what the guard catches, what it costs a call, how fast it replays.
 
-Needs PostgreSQL at DATABASE_URL; makes a test database there and drops it at the end.
+`--attacks`, `--inline` and `--replay 100000` do one of the three alone. The last two need
+PostgreSQL at DATABASE_URL; a test database is made there and dropped at the end.
 """
 
 import argparse
@@ -20,6 +21,8 @@ import django
 
 django.setup()
 
+from django.db import connection  # noqa: E402 - after the setup
+from django.db.models import F  # noqa: E402
 from django.test.runner import DiscoverRunner  # noqa: E402 - after the setup
 
 from accounts_app import crypto  # noqa: E402
@@ -42,7 +45,16 @@ from tasks_app.services import calls  # noqa: E402
 from tests.conftest import make_cast  # noqa: E402
 from tests.guard_app.evaluation import evaluate  # noqa: E402
 
-RULES = 50
+RULES = (0, 10, 50, 200)
+WARM = 20
+A_WEEK = dt.timedelta(days=7)
+ARGUMENTS = {
+    "amount": 12.5,
+    "reason": "damaged",
+    "note": "The customer writes that the parcel came open, and asks for the price of two cups."
+    " A photograph is attached to the ticket 118273; the order was paid by card on Monday.",
+    "lines": [{"sku": f"cup-{number}", "count": number} for number in range(1, 6)],
+}
 REFUND, LOOKUP = "payments.refund", "payments.charge_lookup"
 
 
@@ -66,8 +78,8 @@ def attacks_and_ordinary_days(seeds: list[int]) -> None:
             say(f"    {name:18} {by or 'MISSED'}")
 
 
-def fifty_rules(actor: Actor) -> None:
-    """Fifty rules that look and do not hit, of all detectors."""
+def mixed_rules(actor: Actor, count: int) -> None:
+    """Rules that look and do not hit, of all detectors."""
     kinds: list[tuple[str, dict[str, Any]]] = [
         ("condition", {"when": "args.amount > 1000000.0 && counts.run > 1000"}),
         ("condition", {"when": "args.charge.contains('evil') && session.participant != ''"}),
@@ -77,6 +89,10 @@ def fifty_rules(actor: Actor) -> None:
         ("repeated_call", {"limit": 100_000}),
         ("budget", {"argument": "/amount", "limit": 1e12, "scope": "participant"}),
         ("budget", {"argument": "/amount", "limit": 1e12, "scope": "run"}),
+        (
+            "budget",
+            {"argument": "/amount", "limit": 1e12, "scope": "agent", "window_seconds": 86_400},
+        ),
         ("rate_baseline", {"sensitivity": 0.1}),
         ("value_range", {"argument": "/amount", "sensitivity": 0.1}),
         ("new_value", {"argument": "/reason"}),
@@ -87,7 +103,7 @@ def fifty_rules(actor: Actor) -> None:
         ("injection", {}),
         ("chain", {"sources": [LOOKUP], "sinks": ["payments.send_receipt"]}),
     ]
-    for number in range(RULES):
+    for number in range(count):
         detector, parameters = kinds[number % len(kinds)]
         if "limit" in parameters:  # different rules need different facts
             parameters = {**parameters, "limit": parameters["limit"] + number}
@@ -98,36 +114,52 @@ def fifty_rules(actor: Actor) -> None:
 
 
 def inline_cost(actor: Actor, run: Run, operation: Operation, rounds: int) -> None:
+    """Time `screen` where it is called, inside the transaction of a call's request."""
     taken: list[float] = []
     worked: list[float] = []
+    statements: list[int] = []
     real = screening.screen
 
     def timed(*args: Any, **options: Any) -> Any:
-        begun, busy = time.perf_counter(), time.process_time()
-        verdict = real(*args, **options)
-        taken.append(1000 * (time.perf_counter() - begun))
-        worked.append(1000 * (time.process_time() - busy))
+        asked = 0
+
+        def counted(execute: Any, *args: Any) -> Any:
+            nonlocal asked
+            asked += 1
+            return execute(*args)
+
+        with connection.execute_wrapper(counted):
+            started, busy = time.perf_counter(), time.process_time()
+            verdict = real(*args, **options)
+            taken.append(1000 * (time.perf_counter() - started))
+            worked.append(1000 * (time.process_time() - busy))
+        statements.append(asked)
         return verdict
 
-    for rules in (0, RULES):
-        GuardRule.objects.update(enabled=bool(rules))
-        taken.clear()
-        worked.clear()
+    for rules in RULES:
+        begun = dt.datetime.now(dt.UTC)
+        wanted = [f"rule-{number}" for number in range(rules)]
+        GuardRule.objects.update(enabled=False)
+        GuardRule.objects.filter(slug__in=wanted).update(enabled=True, version=F("version") + 1)
+        for figures in (taken, worked, statements):
+            figures.clear()
         with patch.object(calls, "screen", timed):
-            for number in range(rounds + 20):
+            for number in range(rounds + WARM):
                 calls.request_call(
                     actor,
                     run=run,
                     operation=operation,
-                    arguments={"charge": f"ch_{number}", "amount": 12.5, "reason": "damaged"},
+                    arguments={**ARGUMENTS, "charge": f"ch_{number}"},
                 )
-        found = sorted(taken[20:])
+        found = sorted(taken[WARM:])
         p95 = found[int(len(found) * 0.95)]
         say(
-            f"  {rules:2} rules: median {statistics.median(found):.2f} ms,"
-            f" p95 {p95:.2f} ms, least {found[0]:.2f} ms; of this process"
-            f" {statistics.median(worked[20:]):.2f} ms ({len(found)} calls)"
+            f"  {rules:3} rules: median {statistics.median(found):.2f} ms, p95 {p95:.2f} ms,"
+            f" least {found[0]:.2f} ms; of this process {statistics.median(worked[WARM:]):.2f} ms;"
+            f" {statistics.median(statements[WARM:]):.0f} statements ({len(found)} calls)"
         )
+        # Else the calls of this measurement would be an unusual rate in the next one.
+        ToolCall.objects.filter(created_at__gt=begun).update(created_at=begun - A_WEEK)
 
 
 def record(actor: Actor, runs: list[Run], operation: Operation, count: int) -> None:
@@ -185,13 +217,8 @@ def replay_speed(actor: Actor) -> None:
         )
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--calls", type=int, default=100_000, help="recorded, for the replays")
-    options.add_argument("--rounds", type=int, default=400, help="of the inline cost")
-    options.add_argument("--seeds", default="7,8,9")
-    chosen = options.parse_args()
-    attacks_and_ordinary_days([int(seed) for seed in chosen.seeds.split(",") if seed])
+def on_postgres(recorded: int, rounds: int, *, inline: bool, replay: bool) -> None:
+    """Fill a test database with recorded calls, and measure beside them."""
     runner = DiscoverRunner(verbosity=0, interactive=False)
     config = runner.setup_databases()
     try:
@@ -209,15 +236,40 @@ def main() -> None:
         for number in range(200):
             session = open_session(actor, agent=cast.support, participant=f"c{number}@x.com")[0]
             runs.append(open_run(actor, session=session)[0])
-        record(actor, runs, operation, chosen.calls)
+        record(actor, runs, operation, recorded)
         rebuild(actor.workspace_id)
-        fifty_rules(actor)
-        say(f"Screening one call on PostgreSQL, beside {chosen.calls} recorded ones")
-        inline_cost(actor, runs[0], operation, chosen.rounds)
-        say("Replays on PostgreSQL")
-        replay_speed(actor)
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE")
+        if inline:
+            mixed_rules(actor, RULES[-1])
+            say(f"Screening one call on PostgreSQL, beside {recorded} recorded ones")
+            inline_cost(actor, runs[0], operation, rounds)
+        if replay:
+            say("Replays on PostgreSQL")
+            replay_speed(actor)
     finally:
         runner.teardown_databases(config)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--attacks", action="store_true", help="only what the rules catch")
+    options.add_argument("--inline", action="store_true", help="only the cost of screening")
+    options.add_argument("--replay", type=int, metavar="CALLS", help="only replays, of so many")
+    options.add_argument("--recorded", type=int, default=100_000, help="calls beside --inline")
+    options.add_argument("--rounds", type=int, default=400, help="of each number of rules")
+    options.add_argument("--seeds", default="7,8,9")
+    chosen = options.parse_args()
+    everything = not (chosen.attacks or chosen.inline or chosen.replay)
+    if everything or chosen.attacks:
+        attacks_and_ordinary_days([int(seed) for seed in chosen.seeds.split(",") if seed])
+    if everything or chosen.inline or chosen.replay:
+        on_postgres(
+            chosen.replay or chosen.recorded,
+            chosen.rounds,
+            inline=everything or chosen.inline,
+            replay=everything or chosen.replay is not None,
+        )
 
 
 if __name__ == "__main__":

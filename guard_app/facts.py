@@ -7,10 +7,12 @@ database or, in a replay, from memory. So the same detector serves both, and kno
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeAlias
 from uuid import UUID
 
 from guard_app.states import CountScope
+from guard_app.texts import texts_of, undisguised
 from integrations_app.pointers import exists, get, parse
 
 
@@ -107,9 +109,9 @@ class Pace:
     weeks: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ScreenedCall:
-    """The call that is looked at.
+    """The call that is looked at; what was read out of its texts is kept for the next rule.
 
     Args:
         agent: slug of the agent.
@@ -130,6 +132,21 @@ class ScreenedCall:
     session: Mapping[str, Any] = field(default_factory=dict)
     run: Mapping[str, Any] = field(default_factory=dict)
     sensitive: Sequence[str] = ()
+
+    @cached_property
+    def texts(self) -> tuple[tuple[str, str, str], ...]:
+        """Pointer, text as it is, and text undisguised, of every text of the arguments."""
+        return tuple((at, text, undisguised(text)) for at, text in texts_of(self.arguments))
+
+    @cached_property
+    def joined(self) -> str:
+        """All of them, undisguised: what no pattern finds here, it finds in none of them."""
+        return "\n".join(plain for _, _, plain in self.texts)
+
+    @cached_property
+    def read(self) -> dict[object, Any]:
+        """What detectors found in the texts, by what they looked for."""
+        return {}
 
     def number(self, pointer: str) -> float | None:
         """The number at a place, or the size of the text or list there."""

@@ -4,11 +4,11 @@ Every pattern runs on RE2, whose time is linear in the text. Explanations name t
 place of what was found, and never quote a secret.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 from guard_app.facts import Facts, Hit, Rule, ScreenedCall
 from guard_app.personal import DEFAULT_TYPES, FINDERS
-from guard_app.texts import quoted, texts_of, undisguised
+from guard_app.texts import quoted
 from integrations_app.schemas import compile_pattern
 
 _SHOWN = 5
@@ -53,14 +53,12 @@ _WORDS = {
 def sensitive_data(call: ScreenedCall, rule: Rule, facts: Facts) -> Hit | None:
     """Secrets and personal data of the wanted types, in any text of the arguments."""
     types = rule.parameters.get("types") or DEFAULT_TYPES
-    finders: dict[str, Callable[[str], str]] = {name: FINDERS[name] for name in types}
+    kinds = [each for name in types if (each := _kinds(call, name))]
+    if not kinds:
+        return None
     found: list[str] = []
-    for pointer, text in texts_of(call.arguments):
-        plain = undisguised(text)
-        for find in finders.values():
-            kind = find(plain)
-            if kind:
-                found.append(f"{kind} at {pointer}")
+    for index, (pointer, _, _) in enumerate(call.texts):
+        found += [f"{each[index]} at {pointer}" for each in kinds if each[index]]
         if len(found) >= _SHOWN:
             break
     if not found:
@@ -69,31 +67,48 @@ def sensitive_data(call: ScreenedCall, rule: Rule, facts: Facts) -> Hit | None:
     return Hit(f"The arguments hold: {listed}.", seen=listed, usual="none of these")
 
 
+def _kinds(call: ScreenedCall, name: str) -> list[str]:
+    """What a finder says of each text, asked once for all rules; nothing where it finds none."""
+    if name not in call.read:
+        find = FINDERS[name]
+        any_at_all = find(call.joined)
+        call.read[name] = [find(plain) for _, _, plain in call.texts] if any_at_all else []
+    found: list[str] = call.read[name]
+    return found
+
+
 def injection(call: ScreenedCall, rule: Rule, facts: Facts) -> Hit | None:
     """Instructions, markup or disguised characters in any text of the arguments."""
-    found: list[str] = []
-    for pointer, text in texts_of(call.arguments):
-        for kind, quote in _suspicious(text):
-            shown = "" if call.hides(pointer) else f" {quoted(quote)}"
-            found.append(f"{kind} at {pointer}{shown}")
-        if len(found) >= _SHOWN:
-            break
+    if "injection" not in call.read:
+        call.read["injection"] = _injected(call)
+    found: list[str] = call.read["injection"]
     if not found:
         return None
     listed = "; ".join(dict.fromkeys(found))
     return Hit(f"The arguments hold {listed}.", seen=listed, usual="plain text")
 
 
-def _suspicious(text: str) -> list[tuple[str, str]]:
+def _injected(call: ScreenedCall) -> list[str]:
+    found: list[str] = []
+    words = [kind for kind, pattern in _WORDS.items() if pattern.search(call.joined) is not None]
+    for pointer, text, plain in call.texts:
+        for kind, quote in _suspicious(text, plain, words):
+            shown = "" if call.hides(pointer) else f" {quoted(quote)}"
+            found.append(f"{kind} at {pointer}{shown}")
+        if len(found) >= _SHOWN:
+            break
+    return found
+
+
+def _suspicious(text: str, plain: str, words: Sequence[str]) -> list[tuple[str, str]]:
     found = []
     if not text.isascii():
         for kind, pattern in _DISGUISES.items():
             match = pattern.search(text)
             if match is not None:
                 found.append((kind, text[max(match.start() - 10, 0) : match.end() + 20]))
-    plain = undisguised(text)
-    for kind, pattern in _WORDS.items():
-        match = pattern.search(plain)
+    for kind in words:
+        match = _WORDS[kind].search(plain)
         if match is not None:
             found.append((kind, match[0]))
     return found

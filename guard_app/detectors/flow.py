@@ -29,15 +29,7 @@ def condition(call: ScreenedCall, rule: Rule, facts: Facts) -> Hit | None:
     source = rule.parameters["when"]
     if not source.strip():
         return None
-    variables = {
-        "args": dict(call.arguments),
-        "agent": call.agent,
-        "session": dict(call.session),
-        "run": dict(call.run),
-        "operation": call.operation,
-        "counts": {name: 1 + facts[need] for name, need in COUNTS.items() if need in facts},
-        "now": call.now,
-    }
+    variables = _variables(call, facts)
     try:
         if not conditions.evaluate(source, variables):
             return None
@@ -48,6 +40,24 @@ def condition(call: ScreenedCall, rule: Rule, facts: Facts) -> Hit | None:
         raise DetectorFailed(str(error)) from error
     sentence = conditions.sentence(source, facts_shown)
     return Hit(f"The condition is true: {sentence}.", seen=sentence, usual="not true")
+
+
+def _variables(call: ScreenedCall, facts: Facts) -> conditions.Variables:
+    """What conditions look at, made ready once for all rules."""
+    counts = {name: 1 + facts[need] for name, need in COUNTS.items() if need in facts}
+    key = ("condition", *counts.items())
+    if key not in call.read:
+        call.read[key] = conditions.Variables(
+            args=dict(call.arguments),
+            agent=call.agent,
+            session=dict(call.session),
+            run=dict(call.run),
+            operation=call.operation,
+            counts=counts,
+            now=call.now,
+        )
+    ready: conditions.Variables = call.read[key]
+    return ready
 
 
 def _hidden(call: ScreenedCall, fact: Fact) -> bool:

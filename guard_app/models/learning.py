@@ -39,6 +39,7 @@ class Measure(models.Model):
                 fields=["agent", "operation", "pointer", "digest"], name="measure_of_agent"
             ),
             models.Index(fields=["operation", "pointer", "at"], name="measure_order"),
+            models.Index(fields=["agent", "pointer", "at"], name="measure_in_window"),
         ]
 
     def __str__(self) -> str:

@@ -6,10 +6,12 @@ quartiles come from it without the values themselves.
 """
 
 import datetime as dt
+import json
 import math
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -18,7 +20,7 @@ from django.db.models import QuerySet
 from accounts_app.clock import db_now
 from accounts_app.models import Workspace
 from accounts_app.services.unit import Unit, unit_of_work
-from guard_app.facts import Need, Pace, Range, UsualPace, UsualValues
+from guard_app.facts import Pace, Range
 from guard_app.models import Baseline, LearningMark, Measure
 from guard_app.services.statuses import RAN_OR_WAITS
 from integrations_app.models import ToolCall
@@ -34,18 +36,16 @@ SMALLEST = 1e-3
 Sketch: TypeAlias = Counter[int]
 
 
-def learned_facts(call: ToolCall, needs: Sequence[Need], now: dt.datetime) -> dict[Need, Any]:
-    """The learned facts that were asked for; None where nothing was learned."""
-    facts: dict[Need, Any] = dict.fromkeys(needs)
-    pointers = {need.pointer: need for need in needs if isinstance(need, UsualValues)}
-    if pointers:
-        rows = Baseline.objects.filter(operation=call.operation_id, pointer__in=pointers)
-        for row in rows:
-            facts[pointers[row.pointer]] = range_of(sketch_of(row.data))
-    if UsualPace() in facts:
-        pace = Baseline.objects.filter(agent=call.agent_id, operation__isnull=True).first()
-        facts[UsualPace()] = pace_of(pace.data, now) if pace is not None else None
-    return facts
+@lru_cache(maxsize=512)
+def range_in(kept: str) -> Range | None:
+    """The range that a baseline's JSON tells; None where nothing was learned."""
+    return range_of(sketch_of(json.loads(kept)))
+
+
+@lru_cache(maxsize=512)
+def pace_in(kept: str, hour: int) -> Pace | None:
+    """The pace at an hour since the epoch that a baseline's JSON tells."""
+    return pace_of(json.loads(kept), hour)
 
 
 def learn(workspace_id: UUID) -> int:
@@ -191,22 +191,26 @@ def hour_of(moment: dt.datetime) -> int:
     return int(moment.timestamp() // 3600)
 
 
-def pace_of(data: Mapping[str, Any], now: dt.datetime) -> Pace | None:
+def pace_of(data: Mapping[str, Any], hour: int) -> Pace | None:
     """The usual number of calls at this hour of the week, with the hours beside it.
 
     Hours without a call count as well, from the first call on.
+
+    Args:
+        data: what a baseline keeps.
+        hour: the present one, since the epoch.
     """
     counts = {int(hour): count for hour, count in (data.get("hours") or {}).items()}
     if not counts:
         return None
-    present, samples, weeks = hour_of(now), [], 0
-    first = max(int(data["first"]), present - WEEKS_KEPT * HOURS_A_WEEK)
+    samples, weeks = [], 0
+    first = max(int(data["first"]), hour - WEEKS_KEPT * HOURS_A_WEEK)
     for back in range(1, WEEKS_KEPT + 1):
-        hour = present - back * HOURS_A_WEEK
-        if hour < first:
+        then = hour - back * HOURS_A_WEEK
+        if then < first:
             break
         weeks += 1
-        samples += [counts.get(hour + beside, 0) for beside in (-1, 0, 1)]
+        samples += [counts.get(then + beside, 0) for beside in (-1, 0, 1)]
     if not samples:
         return None
     usual = statistics.median(samples)

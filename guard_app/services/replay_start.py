@@ -7,7 +7,7 @@ from uuid import UUID
 from django.db.models import Count, QuerySet
 
 from guard_app.models import Baseline, Measure, Replay
-from guard_app.services.learning import pace_of, range_of, sketch_of
+from guard_app.services.learning import hour_of, pace_of, range_of, sketch_of
 from guard_app.services.replaying import Learned
 from guard_app.services.statuses import LET_THROUGH
 from guard_app.states import Detector
@@ -71,7 +71,7 @@ def learned_before(replay: Replay, pointer: str | None) -> Learned:
                 learned.ranges[row.operation_id, row.pointer] = range_of(sketch_of(row.data))
     elif detector == Detector.RATE_BASELINE:
         paces = {row.agent_id: row.data for row in _baselines(replay).filter(operation=None)}
-        learned.pace = lambda agent_id, now: pace_of(paces.get(agent_id, {}), now)
+        learned.pace = lambda agent_id, now: pace_of(paces.get(agent_id, {}), hour_of(now))
     return learned
 
 

@@ -7,16 +7,15 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from django.db.models import QuerySet
 
 from accounts_app.services.unit import Unit
-from accounts_app.services.workspace_settings import workspace_settings
 from guard_app.detectors import DETECTORS
 from guard_app.facts import DetectorFailed, Facts, Hit, Need, Rule, ScreenedCall
 from guard_app.models import Detection, GuardRule, Incident, LateScreening, Measure
 from guard_app.services.history import History
 from guard_app.services.incidents import fold
 from guard_app.services.measuring import measures_of, watched_pointers
+from guard_app.services.ready_rules import ReadyRule, rules_of
 from guard_app.states import STRICTNESS, GuardEffect
 from integrations_app.models import ToolCall
 from integrations_app.services.approval import variables
@@ -71,17 +70,17 @@ def screen(unit: Unit, call: ToolCall, *, again: bool = False) -> Verdict:
         call: the call; its run's lock is held, so that its history stands still.
         again: it was screened before, with other arguments.
     """
-    enabled = list(_rules_of(call.workspace_id))
+    enabled = rules_of(call.workspace_id)
     history = History(call, unit.now)
     screened = screened_call(call, unit)
-    rules = [rule for rule in enabled if applies(rule, screened, history)]
-    if any(rule.asynchronous for rule in rules):
+    rules = [ready for ready in enabled if ready.is_about(screened, history)]
+    if any(ready.rule.asynchronous for ready in rules):
         LateScreening.objects.get_or_create(tool_call=call, defaults={"created_at": unit.now})
         unit.ring(SCREEN_LATER, call.pk)
-    hits = find_hits([rule for rule in rules if not rule.asynchronous], screened, history)
+    hits = find_hits([ready for ready in rules if not ready.rule.asynchronous], screened, history)
     if again:
         Measure.objects.filter(call=call).delete()
-    watched = watched_pointers(enabled)
+    watched = watched_pointers(ready.rule for ready in enabled)
     Measure.objects.bulk_create(measures_of(call, screened.arguments, watched))
     return _record(unit, call, hits)
 
@@ -96,17 +95,11 @@ def screen_late(unit: Unit, call: ToolCall) -> Verdict:
     """Ask the asynchronous rules about a call that goes its way already; they can only alert."""
     history = History(call, call.created_at)
     screened = screened_call(call, unit)
-    late = _rules_of(call.workspace_id).filter(asynchronous=True)
-    rules = [rule for rule in late if applies(rule, screened, history)]
+    late = [ready for ready in rules_of(call.workspace_id) if ready.rule.asynchronous]
+    rules = [ready for ready in late if ready.is_about(screened, history)]
     hits = find_hits(rules, screened, history, seconds=LATE_RULE_SECONDS)
     alerts = [RuleHit(hit.rule, hit.hit, GuardEffect(hit.rule.effect), hit.failed) for hit in hits]
     return _record(unit, call, alerts)
-
-
-def _rules_of(workspace_id: UUID) -> QuerySet[GuardRule]:
-    """The rules that are asked: none where the workspace's admins switched the guard off."""
-    rows = GuardRule.objects.in_workspace(workspace_id).filter(enabled=True)
-    return rows if workspace_settings(workspace_id).guard else rows.none()
 
 
 def screened_call(call: ToolCall, unit: Unit) -> ScreenedCall:
@@ -125,25 +118,8 @@ def screened_call(call: ToolCall, unit: Unit) -> ScreenedCall:
     )
 
 
-def applies(rule: GuardRule, screened: ScreenedCall, history: History) -> bool:
-    """Whether a rule is about this call; a parent run's rules hold for its sub-agents too."""
-    operations, agents = rule.applies_to.get("operations"), rule.applies_to.get("agents")
-    if operations and screened.operation not in operations:
-        return False
-    if not agents or screened.agent in agents:
-        return True
-    return bool(history.kin.agents.intersection(agents))
-
-
-def rule_view(rule: GuardRule) -> Rule:
-    """What a detector may know of a rule."""
-    ids = {name: UUID(identity) for name, identity in rule.references.items()}
-    operations = tuple(ids[name] for name in rule.applies_to.get("operations") or ())
-    return Rule(rule.parameters, operations, ids)
-
-
 def find_hits(
-    rules: Sequence[GuardRule],
+    rules: Sequence[ReadyRule],
     screened: ScreenedCall,
     history: History,
     *,
@@ -153,14 +129,14 @@ def find_hits(
     needs: list[Need] = []
     asked: list[tuple[GuardRule, Rule]] = []
     hits: list[RuleHit] = []
-    for rule in rules:
+    for ready in rules:
         try:
-            view = rule_view(rule)
-            needs += DETECTORS[rule.detector].needs(screened, view)
+            view = ready.view
+            needs += DETECTORS[ready.rule.detector].needs(screened, view)
         except Exception as error:  # A rule that cannot be read must not let calls through.
-            hits.append(_broken(rule, error))
+            hits.append(_broken(ready.rule, error))
         else:
-            asked.append((rule, view))
+            asked.append((ready.rule, view))
     facts = history.look_up(needs, screened.arguments) if needs else {}
     found = (_ask(rule, view, screened, facts, seconds) for rule, view in asked)
     return hits + [hit for hit in found if hit is not None]

@@ -91,7 +91,7 @@ class Desk:
         if not self.hours:
             return None
         hours = {str(hour): count for hour, count in self.hours.items()}
-        return pace_of({"hours": hours, "first": min(self.hours)}, now)
+        return pace_of({"hours": hours, "first": min(self.hours)}, hour_of(now))
 
     def learn(self, event: Event) -> None:
         """Take an ordinary call into what is usual."""

@@ -39,13 +39,13 @@ def test_the_pace_is_that_of_the_hour_of_the_week() -> None:
     hour = int(now.timestamp() // 3600)
     weeks = {str(hour - 168 * back + beside): 10 for back in (1, 2, 3, 4) for beside in (-1, 0, 1)}
     data = {"hours": weeks, "first": hour - 168 * 4 - 1}
-    pace = pace_of(data, now)
+    pace = pace_of(data, hour)
     assert pace is not None
     assert (pace.usual, pace.spread, pace.weeks) == (10, 0, 4)
-    night = pace_of(data, now + dt.timedelta(hours=10))
+    night = pace_of(data, hour + 10)
     assert night is not None
     assert night.usual == 0
-    assert pace_of({}, now) is None
+    assert pace_of({}, hour) is None
 
 
 def test_calls_are_learned_once_and_can_be_learned_anew(

@@ -4,9 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.db.models import F
+from django.test.utils import CaptureQueriesContext
 
+from accounts_app.services.unit import unit_of_work
 from guard_app.detectors import DETECTORS, DetectorFunctions
 from guard_app.models import Detection, GuardRule, Incident
+from guard_app.services.screening import screen
 from integrations_app.models import ToolCall
 from tasks_app.services.sweeping import sweep
 from tests.conftest import World
@@ -216,7 +221,7 @@ def test_a_detector_that_breaks_never_lets_a_call_through(
 def test_a_rule_that_is_garbage_in_the_database_never_lets_a_call_through(world: World) -> None:
     rule(world, "call_count", parameters={"scope": "run", "limit": 9})
     for parameters in ({}, {"scope": "mars", "limit": 1}, {"scope": "run", "limit": "x"}, []):
-        GuardRule.objects.update(parameters=parameters)
+        GuardRule.objects.update(parameters=parameters, version=F("version") + 1)
         assert statuses(world, 1) != ["queued"], parameters
 
 
@@ -228,3 +233,54 @@ def test_a_detector_that_takes_too_long_counts_as_review(
     monkeypatch.setattr("guard_app.services.screening.find_hits.__kwdefaults__", {"seconds": 0.0})
     assert statuses(world, 1) != ["queued"]
     assert "longer than" in Detection.objects.get().explanation
+
+
+def test_a_changed_rule_holds_for_the_next_call(world: World) -> None:
+    for limit, expected in ((1, ["queued", "blocked"]), (2, ["queued", "queued", "blocked"])):
+        parameters = {"scope": "run", "limit": limit}
+        body = {"name": "Few", "detector": "call_count", "parameters": parameters}
+        world.admin.put(
+            "guard/rules/few", {**body, "effect": "block", "enabled": True, "applies_to": {}}
+        )
+        assert statuses(world, *range(1, len(expected) + 1)) == expected
+    world.admin.put(
+        "guard/rules/few", {**body, "effect": "block", "enabled": False, "applies_to": {}}
+    )
+    assert statuses(world, 1, 2, 3) == ["queued"] * 3
+
+
+def test_many_rules_ask_the_database_no_more_often_than_a_few(world: World) -> None:
+    """The time, rules, family, facts, and what is kept of the arguments: one statement each."""
+    run = world.run()
+    kinds: dict[str, dict[str, Any]] = {
+        "call_count": {"scope": "session", "limit": 100},
+        "repeated_call": {"limit": 100},
+        "budget": {"argument": "/amount", "limit": 1000, "scope": "participant"},
+        "new_value": {"argument": "/charge"},
+        "value_range": {"argument": "/amount"},
+        "rate_baseline": {},
+        "new_operation": {},
+        "failure_burst": {"of": "failed", "limit": 9, "window_seconds": 60},
+        "chain": {"sources": ["payments.charge_lookup"], "sinks": ["payments.refund"]},
+        "condition": {"when": "counts.agent_last_day > 100"},
+    }
+    asked = []
+    for times in (1, 4):
+        for number in range(times):
+            for detector, parameters in kinds.items():
+                windows = {"window_seconds": 60 + number} if "limit" in parameters else {}
+                wanted = (
+                    {**parameters, **windows}
+                    if detector in ("call_count", "budget")
+                    else parameters
+                )
+                rule(world, detector, f"{detector}-{times}-{number}", parameters=wanted)
+        world.refund(1, run).ok(201)  # rules that are new are read once
+        named = ToolCall.objects.select_related(
+            "run__session", "run__agent", "agent", "operation__integration"
+        )
+        call = named.get(pk=world.refund(2, run).ok(201)["id"])
+        with unit_of_work() as unit, CaptureQueriesContext(connection) as statements:
+            screen(unit, call)
+        asked.append(len(statements))
+    assert asked == [5, 5]

@@ -1,0 +1,63 @@
+"""The rules that a call is screened with, read and made ready once for each of their versions."""
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from uuid import UUID
+
+from django.db.models import Sum
+
+from guard_app.facts import Rule, ScreenedCall
+from guard_app.models import GuardRule
+from guard_app.services.history import History
+
+
+@dataclass(frozen=True)
+class ReadyRule:
+    """A rule as it stood when it was read; many calls are screened with it, none may change it."""
+
+    rule: GuardRule
+
+    @cached_property
+    def operations(self) -> frozenset[str]:
+        return frozenset(self.rule.applies_to.get("operations") or ())
+
+    @cached_property
+    def agents(self) -> frozenset[str]:
+        return frozenset(self.rule.applies_to.get("agents") or ())
+
+    def is_about(self, call: ScreenedCall, history: History) -> bool:
+        """Whether it is about this call; a parent run's rules hold for its sub-agents too."""
+        if self.operations and call.operation not in self.operations:
+            return False
+        if not self.agents or call.agent in self.agents:
+            return True
+        return bool(history.agents_above & self.agents)
+
+    @cached_property
+    def view(self) -> Rule:
+        """What a detector may know of it; fails where the row is broken."""
+        ids = {name: UUID(identity) for name, identity in self.rule.references.items()}
+        counted = tuple(ids[name] for name in self.rule.applies_to.get("operations") or ())
+        return Rule(self.rule.parameters, counted, ids)
+
+
+def rules_of(workspace_id: UUID) -> tuple[ReadyRule, ...]:
+    """The rules that are asked: none where the workspace's admins switched the guard off."""
+    rows = GuardRule.objects.in_workspace(workspace_id).order_by()
+    asked = rows.exclude(workspace__settings__guard=False)
+    return _ready(workspace_id, asked.aggregate(stamp=Sum("version"))["stamp"])
+
+
+@lru_cache(maxsize=64)
+def _ready(workspace_id: UUID, stamp: int | None) -> tuple[ReadyRule, ...]:
+    """The enabled rules, read once for each stamp.
+
+    Args:
+        workspace_id: whose rules.
+        stamp: the sum of all its rules' versions. Each change of one adds to it, and no rule is
+            ever removed, so that no stamp comes back. None where no rule is asked.
+    """
+    if stamp is None:
+        return ()
+    enabled = GuardRule.objects.in_workspace(workspace_id).filter(enabled=True)
+    return tuple(map(ReadyRule, enabled.order_by("slug")))
