@@ -24,6 +24,7 @@ from tasks_app.policies import sees_context
 from tasks_app.reading import readable_calls, readable_runs, reads_run
 from tasks_app.selectors import with_everything, with_tokens
 from tasks_app.timeline import Item, moment_of, stretch_of
+from tasks_app.waiting import seconds_for_people
 
 MAX_OPEN = 50
 RUN_STYLES = {
@@ -75,6 +76,7 @@ class RunPage(Page):
             run_style=RUN_STYLES.get(RunStatus(found.status), ""),
             reads=full,
             now=now,
+            waited=seconds_for_people(found.pk, now),
             cards=self._cards(found, wanted, now),
             highlighted=str(wanted or ""),
             lines=[self._line(item, full) for item in stretch.items],

@@ -50,6 +50,17 @@ def when(context: template.Context, moment: dt.datetime | None) -> SafeString | 
 
 
 @register.filter
+def as_length(seconds: float) -> str:
+    """A length of time in its two greatest units, down to seconds."""
+    left, parts = int(seconds), []
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2]) or "0 s"
+
+
+@register.filter
 def marked(text: str) -> SafeString:
     """A visible text in which the written-out code points catch the eye; all of it escaped."""
     parts = enumerate(_CODE_POINT.split(text))
