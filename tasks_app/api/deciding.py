@@ -14,6 +14,7 @@ from integrations_app.api.sessions import ReasonBody
 from tasks_app.api.tasks import TaskApiView
 from tasks_app.kinds import Answer
 from tasks_app.policies import check_may_decide, check_may_edit
+from tasks_app.services.access import get_task
 from tasks_app.services.bulk import BulkItem, bulk_decide
 from tasks_app.services.call_tasks import withdraw_task
 from tasks_app.services.closing import refuse_closed
@@ -72,14 +73,15 @@ class TaskCompleteView(TaskApiView):
 
     def post(self, request: Request, pk: str) -> HttpResponse:
         data = self.parsed()
-        task = self.get_task(pk)
+        task = get_task(self.actor, parse_id(pk) or NOBODY)
+        # Before a kept answer is given again, too.
         check_may_decide(self.actor, task)
         if isinstance(data, dict) and data.get("draft") is not None:
             check_may_edit(self.actor, task)
 
         def act() -> tuple[int, dict[str, Any]]:
-            done = decide(self.actor, task.pk, self.seen(data), lambda: self.read(data))
-            return 200, self.shown(done)
+            decide(self.actor, task.pk, self.seen(data), lambda: self.read(data))
+            return 200, self.shown(task)
 
         with self.telling(task):
             return self.answer(act)

@@ -1,6 +1,6 @@
 """The door to one task: seen or not there, and locked where somebody is about to act on it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
@@ -54,10 +54,17 @@ def _one(rows: QuerySet[Any]) -> Any:
 
 
 @contextmanager
-def pending_task(actor: Actor, task_id: UUID) -> Iterator[tuple[Unit, UserTask]]:
+def pending_task(
+    actor: Actor, task_id: UUID, *, allowed: Callable[[Actor, UserTask], None] | None = None
+) -> Iterator[tuple[Unit, UserTask]]:
     """Open a transaction, lock the task's run, and read the task as it is now.
 
     A conflict that leaves the block carries the task's id as the fact `task`.
+
+    Args:
+        actor: from the credential.
+        task_id: the task.
+        allowed: raises unless this actor may do it; asked before whether the task is still open.
 
     Raises:
         NotFound: not visible.
@@ -71,6 +78,8 @@ def pending_task(actor: Actor, task_id: UUID) -> Iterator[tuple[Unit, UserTask]]
             raise NotFound("There is no such task.")
         lock_run(run_id)
         task = get_task(actor, task_id)
+        if allowed is not None:
+            allowed(actor, task)
         try:
             check_open(task)
             yield unit, task

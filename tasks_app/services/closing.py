@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from accounts_app.clock import DbNow, db_now
 from accounts_app.errors import Conflict, PreconditionRequired
 from accounts_app.moves import advance
@@ -60,24 +62,19 @@ def complete(unit: Unit, actor: Actor, task: UserTask, checked: CheckedAnswer, *
     by = {**actor.as_json(), "on_behalf_of": more.pop("on_behalf_of", None)}
     rows = UserTask.objects.filter(pk=task.pk, revision=task.revision)
     open_rows = rows.filter(due_at__isnull=True) | rows.filter(due_at__gt=DbNow())
-    moved = advance(
-        open_rows,
-        TASK_MOVES,
-        TaskStatus.COMPLETED,
-        action=checked.action.name,
-        value=checked.value,
-        comment=checked.comment,
-        decided_by=by,
-        channel=actor.channel,
-        completed_at=DbNow(),
-        updated_at=DbNow(),
-        **NO_LONGER_OPEN,
+    columns = {
+        "action": checked.action.name,
+        "value": checked.value,
+        "comment": checked.comment,
+        "decided_by": by,
+        "channel": actor.channel,
         **more,
-    )
+    }
+    moved = _end(unit, task, open_rows, TaskStatus.COMPLETED, columns)
     if moved:
         facts = {"action": checked.action.name, "revision": task.revision, "digest": task.digest}
         _record(unit, actor, task, "decided", "task.completed", facts, decided_by=by)
-    return bool(moved)
+    return moved
 
 
 def time_out(unit: Unit, actor: Actor, task: UserTask, default: CheckedAnswer | None) -> bool:
@@ -90,22 +87,18 @@ def time_out(unit: Unit, actor: Actor, task: UserTask, default: CheckedAnswer | 
         default: the action that an admin or the creator chose for the time-out, if any.
     """
     by = None if default is None else {**actor.as_json(), "on_behalf_of": None}
-    moved = advance(
-        UserTask.objects.filter(pk=task.pk, due_at__lte=DbNow()),
-        TASK_MOVES,
-        TaskStatus.COMPLETED,
-        timed_out=True,
-        action=default.action.name if default else None,
-        decided_by=by,
-        channel=Channel.SYSTEM,
-        completed_at=DbNow(),
-        updated_at=DbNow(),
-        **NO_LONGER_OPEN,
-    )
+    columns = {
+        "timed_out": True,
+        "action": default.action.name if default else None,
+        "decided_by": by,
+        "channel": Channel.SYSTEM,
+    }
+    due = UserTask.objects.filter(pk=task.pk, due_at__lte=DbNow())
+    moved = _end(unit, task, due, TaskStatus.COMPLETED, columns)
     if moved:
         facts = {"action": default.action.name if default else None, "due_at": str(task.due_at)}
         _record(unit, actor, task, "timed_out", "task.timed_out", facts, decided_by=by)
-    return bool(moved)
+    return moved
 
 
 def cancel(
@@ -113,22 +106,34 @@ def cancel(
 ) -> bool:
     """Drop a pending task; returns whether this act won."""
     by = {**actor.as_json(), "on_behalf_of": None}
-    moved = advance(
-        UserTask.objects.filter(pk=task.pk),
-        TASK_MOVES,
-        TaskStatus.CANCELLED,
-        cancelled_reason=reason,
-        comment=comment or None,
-        decided_by=by,
-        channel=actor.channel,
-        completed_at=DbNow(),
-        updated_at=DbNow(),
-        **NO_LONGER_OPEN,
-    )
+    columns = {
+        "cancelled_reason": reason,
+        "comment": comment or None,
+        "decided_by": by,
+        "channel": actor.channel,
+    }
+    rows = UserTask.objects.filter(pk=task.pk)
+    moved = _end(unit, task, rows, TaskStatus.CANCELLED, columns)
     if moved:
         facts = {"reason": reason.value}
         _record(unit, actor, task, "cancelled", "task.cancelled", facts, decided_by=by)
-    return bool(moved)
+    return moved
+
+
+def _end(
+    unit: Unit,
+    task: UserTask,
+    rows: QuerySet[UserTask],
+    status: TaskStatus,
+    columns: Mapping[str, Any],
+) -> bool:
+    """Make the terminal move in the database, and then on the object in hand."""
+    written = {**columns, **NO_LONGER_OPEN, "completed_at": unit.now, "updated_at": unit.now}
+    if not advance(rows, TASK_MOVES, status, **written):
+        return False
+    for name, value in {"status": status, **written}.items():
+        setattr(task, name, value)
+    return True
 
 
 def _record(
@@ -155,8 +160,7 @@ def _record(
         channel=actor.channel,
     )
     unit.audit(actor, event, subject_of(task), facts)
-    rows = UserTask.objects.select_related("agent", "tool_call__operation__integration")
-    announce(unit, task.workspace_id, event, task.pk, event_data(rows.get(pk=task.pk)))
+    announce(unit, task.workspace_id, event, task.pk, event_data(task))
     unit.wake(task.pk, task.run_id)
 
 
@@ -164,6 +168,7 @@ def drop_with_runs(unit: Unit, actor: Actor, ended: RunsEnded) -> None:
     """Cancel the pending tasks of runs that end; what asks about the past stays (promise 7)."""
     rows = UserTask.objects.pending().filter(run__in=ended.run_ids, survive_parent_close=False)
     rows = rows.exclude(kind=Kind.ANOMALY_ALERT).exclude(about=About.OUTCOME)
+    rows = rows.select_related("agent", "tool_call__operation__integration")
     for task in rows.order_by("pk"):
         cancel(unit, actor, task, CancelReason(ended.reason.value), ended.comment)
 

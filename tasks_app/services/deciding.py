@@ -66,7 +66,7 @@ def decide(
         claim_token: of the lease under which a person began, if they had one.
 
     Returns:
-        The task as it is now; still pending after a vote that is short of the quorum.
+        The task as this act left it; still pending after a vote that is short of the quorum.
 
     Raises:
         NotFound: not visible.
@@ -76,9 +76,8 @@ def decide(
         PreconditionRequired: the task changed since it was made, and no revision was sent.
         Invalid: the answer does not fit.
     """
-    check_may_decide(actor, get_task(actor, task_id))
     fault("decide.before_tx")
-    with pending_task(actor, task_id) as (unit, task):
+    with pending_task(actor, task_id, allowed=check_may_decide) as (unit, task):
         check_claim(actor, task, claim_token)
         check_revision(task, revision)
         if task.quorum is not None:
@@ -95,7 +94,7 @@ def decide(
             UserTask.objects.filter(pk=task.pk).update(metadata={**task.metadata, **act.metadata})
         fault("decide.before_commit")
     fault("decide.after_commit")
-    return get_task(actor, task_id)
+    return task
 
 
 def _settle(unit: Unit, actor: Actor, task: UserTask, checked: CheckedAnswer, act: Decide) -> None:
