@@ -116,6 +116,13 @@ GROUPS: tuple[tuple[str, tuple[Item, ...]], ...] = (
                 "failed_webhooks",
             ),
             Item("Audit log", "history", "audit", AUDIT, ("audit/",)),
+            Item(
+                "Health",
+                "ecg_heart",
+                "health",
+                (Permission.MANAGE_WORKSPACE, Permission.READ_AUDIT),
+                ("health/", "held/"),
+            ),
             Item("Records", "database", "records", (Permission.READ_AUDIT,), RECORDS),
             Item("Workspace", "settings", "workspace", MANAGE, ("workspace/",)),
         ),

@@ -79,7 +79,7 @@ class Detection(WorkspaceModel):
         ]
 
     def __str__(self) -> str:
-        return self.explanation
+        return f"{self.get_effect_display()}, {self.created_at:%Y-%m-%d %H:%M:%S}"
 
 
 class LateScreening(models.Model):

@@ -33,7 +33,15 @@ register_verbs(
 def held_calls(actor: Actor) -> QuerySet[ToolCall]:
     """The calls on hold that this actor may know of, oldest first."""
     rows: QuerySet[ToolCall] = ToolCall.objects.visible_to(actor).filter(held=True)
-    return rows.select_related("operation__integration", "run").order_by("created_at", "pk")
+    return rows.select_related("operation__integration", "run", "agent").order_by(
+        "created_at", "pk"
+    )
+
+
+def held_deliveries(actor: Actor) -> QuerySet[Delivery]:
+    """The webhook deliveries on hold in the actor's workspace."""
+    rows: QuerySet[Delivery] = Delivery.objects.visible_to(actor).filter(held=True)
+    return rows
 
 
 def hold_everything() -> dict[str, int]:

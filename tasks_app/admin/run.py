@@ -147,6 +147,7 @@ class CallPage(Page):
         return self.render(
             title=f"{call.operation.integration.name}: {call.operation.name}",
             call=call,
+            may_release=self.actor.can(Permission.MANAGE_WORKSPACE),
             is_followed=call.status in CALL_OPEN,
             call_style=CALL_STYLES.get(CallStatus(call.status), "accent"),
             reads=full,

@@ -42,6 +42,8 @@ ADDRESSES: dict[str, tuple[str, str]] = {
     "guard_rule_add": ("ynnynn", "ynnynn"),
     "guard_rule_check": ("mnnmnn", "ynnynn"),
     "guard_rules": ("ynnyny", "mnnmnm"),
+    "health": ("ynnnny", "mnnnnm"),
+    "held": ("ynnnnn", "ynnnnn"),
     "incident": ("ynnyny", "mnnmnm"),
     "incident_act": ("mnnmnn", "ynnynn"),
     "incidents": ("ynnyny", "mnnmnm"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from accounts_app.models import Group, Membership, User
+from accounts_app.models import Membership, User
 from accounts_app.services.membership import put_group
 from integrations_app.services.webhooks import WebhookValues, ping, put_webhook
 from tests.backoffice.conftest import Visit
@@ -10,33 +10,6 @@ from tests.backoffice.test_review_accessible import violations
 from tests.conftest import World
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
-PAGES = [
-    "agents/",
-    "agents/?q=nothing",
-    "agents/support/",
-    "add/agent/",
-    "integrations/",
-    "integrations/payments/",
-    "integrations/payments/import/",
-    "add/integration/",
-    "operations/",
-    "operations/payments/refund/",
-    "operations/payments/refund/try/",
-    "add/operation/payments/",
-    "members/",
-    "add/member/",
-    "groups/",
-    "keys/",
-    "add/key/",
-    "webhooks/",
-    "webhooks/crm/",
-    "audit/",
-    "workspace/",
-    "records/",
-    "profile/",
-    "tasks_app/usertask/",
-    "accounts_app/agent/",
-]
 FOCUSED = "document.activeElement.matches('a') ? document.activeElement.textContent.trim() : ''"
 ENTRANCE = ["login/", "signup/", "password/reset/"]
 
@@ -53,15 +26,11 @@ def fill(world: World) -> Membership:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_no_page_violates_the_guidelines(shared_world: World, visit: Visit, theme: str) -> None:
-    member = fill(shared_world)
-    group = Group.objects.get()
+def test_no_page_of_ones_own_account_violates_the_guidelines(
+    shared_world: World, visit: Visit, theme: str
+) -> None:
     page = visit("admin", "agents/", theme=theme)
     found = []
-    for path in [*PAGES, f"members/{member.pk}/", f"groups/{group.pk}/"]:
-        page.goto(f"/admin/{path}")
-        page.wait_for_timeout(120)
-        found += violations(page)
     for path in ("accounts/2fa/", "accounts/password/change/", "accounts/reauthenticate/"):
         page.goto(f"/{path}")
         found += violations(page)
@@ -76,17 +45,6 @@ def test_the_entrance_violates_nothing(shared_world: World, visit: Visit) -> Non
         page.goto(f"/accounts/{path}")
         found += violations(page)
     assert "\n".join(found) == ""
-
-
-def test_no_page_is_wider_than_a_phone(shared_world: World, visit: Visit) -> None:
-    member = fill(shared_world)
-    page = visit("admin", "agents/", phone=True)
-    wide = []
-    for path in [*PAGES, f"members/{member.pk}/"]:
-        page.goto(f"/admin/{path}")
-        if page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
-            wide.append(path)
-    assert wide == []
 
 
 def test_the_navigation_is_walked_and_used_by_keyboard_alone(

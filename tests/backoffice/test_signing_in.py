@@ -20,7 +20,7 @@ from django.core.cache.backends import locmem
 from django.core.management import call_command
 from django.test import Client
 
-from accounts_app.models import Membership, User
+from accounts_app.models import AuditEntry, Membership, User
 from accounts_app.scoping import system_actor
 from accounts_app.services.members import create_member
 from accounts_app.services.workspace_settings import change_settings
@@ -205,6 +205,53 @@ def test_the_count_of_wrong_codes_is_shared_by_all_processes(cast: Cast, client:
     caches.close_all()
     client.post("/accounts/2fa/authenticate/", {"code": code()})
     assert not is_in(client)
+
+
+def audited() -> list[tuple[str, str, str, str]]:
+    rows = AuditEntry.objects.filter(verb__startswith="sign_in.").order_by("workspace", "sequence")
+    return list(rows.values_list("verb", "actor_name", "target_name", "data"))
+
+
+def test_a_sign_in_and_a_wrong_password_stand_in_the_audit_log(cast: Cast) -> None:
+    client = Client(REMOTE_ADDR="198.51.100.7")
+    sign_in(client, username="ANN", password="not the one")
+    sign_in(client, username="nobody", password="not the one")
+    sign_in(client)
+    address = '"address":"198.51.100.7"'
+    assert audited() == [
+        ("sign_in.failed", "Assent", "ann", f"{{{address}}}"),
+        ("sign_in.succeeded", "ann", "ann", f'{{{address},"by":["password"]}}'),
+    ]
+    text = signed_in("aud").get("/admin/audit/").content.decode()
+    assert "refused a wrong password" in text
+    assert "not the one" not in text
+    assert "signed in" in signed_in("ann").get("/admin/audit/").content.decode()
+
+
+def test_the_second_factor_stands_there_too_and_only_then_is_it_a_sign_in(cast: Cast) -> None:
+    with_second_factor("ann")
+    client = Client()
+    sign_in(client)
+    client.post("/accounts/2fa/authenticate/", {"code": "000000"})
+    assert [verb for verb, *_ in audited()] == ["sign_in.second_factor_failed"]
+    client.post("/accounts/2fa/authenticate/", {"code": code()})
+    verb, _, _, data = audited()[-1]
+    assert verb == "sign_in.succeeded"
+    assert '"by":["password","mfa"]' in data
+
+
+def test_what_is_refused_unseen_fills_no_audit_log(cast: Cast) -> None:
+    client = Client()
+    for _ in range(30):
+        sign_in(client, password="wrong")
+    assert len(audited()) == 10
+
+
+def test_a_sign_in_is_written_in_each_workspace_of_the_person(cast: Cast) -> None:
+    in_both(cast)
+    sign_in(Client(), username="dora")
+    workspaces = AuditEntry.objects.filter(verb="sign_in.succeeded").values_list("workspace")
+    assert len(set(workspaces)) == 2
 
 
 def test_a_workspace_that_requires_it_shows_nothing_before_it_is_set_up(cast: Cast) -> None:
