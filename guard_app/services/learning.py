@@ -22,8 +22,8 @@ from accounts_app.models import Workspace
 from accounts_app.services.unit import Unit, unit_of_work
 from guard_app.facts import Pace, Range
 from guard_app.models import Baseline, LearningMark, Measure
-from guard_app.services.statuses import RAN_OR_WAITS
 from integrations_app.models import ToolCall
+from integrations_app.states import CallStatus
 
 LAG = dt.timedelta(seconds=60)
 """Younger calls are left for the next time: they may still be written by others."""
@@ -92,9 +92,14 @@ def rebuild(workspace_id: UUID) -> int:
 
 
 def _learn_values(unit: Unit, workspace_id: UUID, since: dt.datetime, until: dt.datetime) -> None:
+    """Learn from what succeeded since: a call that waits may still be rejected, or be an attack."""
     rows = Measure.objects.filter(
-        workspace=workspace_id, at__gt=since, at__lte=until, number__isnull=False
-    ).filter(call__status__in=RAN_OR_WAITS)
+        call__workspace=workspace_id,
+        call__status=CallStatus.SUCCEEDED,
+        call__finished_at__gt=since,
+        call__finished_at__lte=until,
+        number__isnull=False,
+    )
     sketches: dict[tuple[UUID, str], Sketch] = defaultdict(Counter)
     found = rows.values_list("operation_id", "pointer", "number")
     for operation_id, pointer, number in found.iterator(chunk_size=5000):
@@ -200,9 +205,9 @@ def pace_of(data: Mapping[str, Any], hour: int) -> Pace | None:
         data: what a baseline keeps.
         hour: the present one, since the epoch.
     """
-    counts = {int(hour): count for hour, count in (data.get("hours") or {}).items()}
-    if not counts:
+    if "first" not in data:
         return None
+    counts = {int(each): count for each, count in data["hours"].items()}
     samples, weeks = [], 0
     first = max(int(data["first"]), hour - WEEKS_KEPT * HOURS_A_WEEK)
     for back in range(1, WEEKS_KEPT + 1):

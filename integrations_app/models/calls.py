@@ -89,6 +89,11 @@ class ToolCall(WorkspaceModel):
                 condition=Q(status__in=[CallStatus.FAILED, CallStatus.REJECTED]),
                 name="call_ended_badly",
             ),
+            models.Index(
+                fields=["workspace", "finished_at"],
+                condition=Q(status=CallStatus.SUCCEEDED),
+                name="call_succeeded",
+            ),
         ]
 
     def __str__(self) -> str:

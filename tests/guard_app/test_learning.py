@@ -1,15 +1,27 @@
 """What is usual: learned from recorded calls, kept up, and made anew."""
 
 import datetime as dt
+import random
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
+from uuid import UUID
 
 import pytest
 from django.core.management import call_command
 
+from accounts_app.clock import db_now
 from guard_app.models import Baseline, Detection, Measure
 from guard_app.services.defaults import install_rules
-from guard_app.services.learning import learn, pace_of, range_of, rebuild, step_of, value_at
+from guard_app.services.learning import (
+    hour_of,
+    learn,
+    pace_of,
+    range_of,
+    rebuild,
+    step_of,
+    value_at,
+)
 from integrations_app.models import ToolCall
 from tasks_app.services.sweeping import sweep
 from tests.conftest import World
@@ -53,11 +65,13 @@ def test_calls_are_learned_once_and_can_be_learned_anew(
 ) -> None:
     run = world.run()
     statuses(world, 10, 20, 30, run=run)
+    sweep(execute_here=True)
     pk = world.cast.workspace.pk
     assert learn(pk) == 0, "too young: others may still be writing"
     move_clock(120)
     assert (learn(pk), learn(pk)) == (3, 0)
     statuses(world, 40, run=run)
+    sweep(execute_here=True)
     move_clock(120)
     assert learn(pk) == 1
     row = Baseline.objects.get(pointer="/amount")
@@ -67,6 +81,45 @@ def test_calls_are_learned_once_and_can_be_learned_anew(
     assert before == {(r.operation_id, r.agent_id, r.pointer): r.data for r in everything()}
     call_command("rebuild_baselines", workspace="demo")
     assert sum(Baseline.objects.get(pointer="/amount").data["steps"].values()) == 4
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_kept_up_bit_by_bit_or_made_anew_the_baselines_are_equal(
+    world: World, move_clock: Callable[[float], None], seed: int
+) -> None:
+    """Whatever became of the calls in between: run late, rejected, or waiting still."""
+    dice, pk, waiting = random.Random(seed), world.cast.workspace.pk, []
+    for _ in range(5):
+        run = world.run()
+        for _ in range(dice.randint(0, 4)):
+            call = world.refund(dice.choice([10, 20, 150, 900]), run).ok(201)
+            if call["status"] == "awaiting_approval":
+                waiting.append(call["task"])
+        dice.shuffle(waiting)
+        for task in waiting[: dice.randint(0, 2)]:
+            body = {"action": dice.choice(["approve", "reject"])}
+            world.decider.post(f"tasks/{task}/complete", body).ok()
+            waiting.remove(task)
+        if dice.random() < 0.7:
+            sweep(execute_here=True)
+        move_clock(dice.choice([30, 90, 4000]))
+        learn(pk)
+    move_clock(120)
+    learn(pk)
+    kept = effective(pk)
+    rebuild(pk)
+    assert effective(pk) == kept
+    assert any(isinstance(fact, dict) and fact for fact in kept.values())
+
+
+def effective(workspace_id: UUID) -> dict[Any, Any]:
+    """What the baselines say, however they were written."""
+    hour = hour_of(db_now())
+    return {
+        (row.operation_id, row.agent_id, row.pointer): row.data.get("steps")
+        or [pace_of(row.data, hour + later) for later in range(170)]
+        for row in everything()
+    }
 
 
 def everything() -> list[Baseline]:
@@ -92,6 +145,7 @@ def test_an_amount_far_out_of_what_was_learned_is_noticed(
     assert not Detection.objects.exists(), "nothing was learned yet"
     for number in range(35):
         statuses(world, 40 + number % 7, run=run)
+    sweep(execute_here=True)
     move_clock(120)
     learn(world.cast.workspace.pk)
     statuses(world, 45, run=run)
