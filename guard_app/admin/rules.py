@@ -14,6 +14,7 @@ from accounts_app.errors import DomainError
 from accounts_app.models import Agent
 from accounts_app.states import Permission
 from guard_app.models import GuardRule
+from guard_app.services.reach import reach_of
 from guard_app.services.replays import preview
 from guard_app.services.rules import RuleValues, get_rule, put_rule
 from guard_app.states import Detector, GuardEffect
@@ -190,4 +191,4 @@ class RuleCheckPart(Page):
             tally = preview(self.actor, form.values())
         except DomainError as refusal:
             return self.part(template, refusal=refusal.detail)
-        return self.part(template, tally=tally)
+        return self.part(template, tally=tally, reach=reach_of(self.actor, form.values()))

@@ -161,6 +161,31 @@ def test_the_live_check_tells_what_a_draft_would_have_hit(world: World) -> None:
     assert not GuardRule.objects.exists()
 
 
+def test_the_live_check_names_the_operations_that_a_condition_cannot_be_read_for(
+    world: World,
+) -> None:
+    gus = signed_in("gus")
+
+    def told(when: str, *operations: str) -> str:
+        form = {**FORM, "parameters": json.dumps({"when": when}), "operations": list(operations)}
+        return gus.post("/admin/add/guard-rule/check/", form).content.decode()
+
+    everywhere = told("args.amount > 30")
+    assert "For 1 operation this condition cannot be read" in everywhere
+    assert 'wait for a review: <span class="mono wrap">payments.charge_lookup' in everywhere
+    assert 'It can be read for <span class="mono wrap">payments.refund' in everywhere
+    assert "this condition cannot be read" not in told("args.amount > 30", "payments.refund")
+    for guarded in (
+        "has(args.amount) && args.amount > 30",
+        'operation == "payments.refund" && args.amount > 30',
+        "counts.run > 3",
+    ):
+        assert "cannot be read" not in told(guarded), guarded
+    members = {"amount": {"type": "number"}, "reason": {"type": "string"}}
+    world.operation(parameters={"type": "object", "properties": members, "required": ["amount"]})
+    assert "where an optional argument is left out" in told('args.reason == "x"', "payments.refund")
+
+
 def test_a_replay_is_started_watched_and_read(world: World) -> None:
     statuses(world, 10, 40)
     gus = signed_in("gus")
