@@ -192,10 +192,19 @@ def record(actor: Actor, runs: list[Run], operation: Operation, count: int) -> N
                 finished_at=moment + dt.timedelta(seconds=1),
             )
         )
-        if len(rows) == 1000:  # PostgreSQL takes 65,535 parameters
-            ToolCall.objects.bulk_create(rows)
-            rows.clear()
-    ToolCall.objects.bulk_create(rows)
+    fields = ToolCall._meta.concrete_fields
+    columns = ", ".join(f'"{field.column}"' for field in fields)
+    with connection.cursor() as cursor:
+        into = f"COPY {ToolCall._meta.db_table} ({columns}) FROM STDIN"
+        for start in range(0, len(rows), 5000):  # a statement may not take long
+            with cursor.copy(into) as copy:
+                for row in rows[start : start + 5000]:
+                    copy.write_row(
+                        [
+                            field.get_db_prep_save(getattr(row, field.attname), connection)
+                            for field in fields
+                        ]
+                    )
 
 
 def replay_speed(actor: Actor) -> None:

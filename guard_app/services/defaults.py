@@ -10,6 +10,7 @@ from typing import Any
 
 from accounts_app.scoping import Actor
 from guard_app.models import GuardRule
+from guard_app.parameters import MAX_NAMES
 from guard_app.services.rules import RuleValues, put_rule
 from guard_app.states import Detector, GuardEffect
 from integrations_app.models import Operation
@@ -22,6 +23,11 @@ E-mail addresses and customers are not among them: in support every second one i
 """
 
 AMOUNTS = ("amount", "total", "sum", "price")
+ACTS = 8
+"""Calls of a session in an hour that cannot be taken back. In the recorded weeks a session has at
+most three, an attack dozens; the pace of the agent as a whole shows a burst ten calls later.
+"""
+
 DAY = 86_400
 
 
@@ -86,6 +92,15 @@ def general_rules() -> dict[str, RuleValues]:
 def rules_for(operations: Sequence[Operation]) -> dict[str, RuleValues]:
     """The general rules, and those for the arguments that these operations have."""
     rules = general_rules()
+    acting = [op.reference for op in operations if op.effect == Effect.ONCE]
+    if acting:
+        rules["many-acts"] = RuleValues(
+            name="Many acts in one session",
+            detector=Detector.CALL_COUNT,
+            parameters={"scope": "session", "limit": ACTS, "window_seconds": 3600},
+            applies_to={"operations": acting[:MAX_NAMES]},
+            effect=GuardEffect.REVIEW,
+        )
     for name in AMOUNTS:
         spending = [op for op in operations if op.effect != Effect.READ and _has(op, name)]
         if spending:

@@ -22,5 +22,5 @@ def test_the_default_rules_catch_six_attacks_and_leave_ordinary_days_alone() -> 
         "exfiltration": 2,
         "prompt injection": 2,
         "credential leak": 1,
-        "burst after hours": 19,
+        "burst after hours": 9,
     }
