@@ -6,6 +6,7 @@ A comment before a block says what happens beside it:
     <!-- person: answer blue -->     … answers it with that value
     <!-- time: 49 hours -->          so much time passes once something waits
     <!-- prints -->                  before a text block: the block above printed this
+    <!-- starts -->                  the lines of a shell block are started side by side, and run on
 """
 
 import contextlib
@@ -15,12 +16,15 @@ import re
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.harness.server import PROJECT, Server
+import httpx2
+
+from tests.harness.server import PROJECT, Server, free_port
 
 FENCE = re.compile(
     r"(?:^<!-- (?P<note>[^\n]*?) -->\n)?^```(?P<kind>[^\n]*)\n(?P<code>.*?)^```$",
@@ -94,6 +98,9 @@ class Reader:
         kind, _, name = block.kind.partition(" ")
         if kind not in ("python", "sh"):
             return False
+        if block.note == "starts":
+            self._start(block)
+            return True
         with self._beside(block.note):
             if name:
                 (self.folder / name).write_text(block.code, encoding="utf-8")
@@ -128,6 +135,36 @@ class Reader:
         assert done.returncode == 0, f"{self.page.name}:{block.line}\n{done.stdout}{done.stderr}"
         self.exports += "\n" + exported
         self.said = done.stdout
+
+    def _start(self, block: Block) -> None:
+        """Start each line, commands of `manage.py` to their end; the others must run on."""
+        port = free_port()
+        environment = {**self.environment(), "PYTHONPATH": str(PROJECT), "ASSENT_NUDGE": "off"}
+        running: list[tuple[str, subprocess.Popen[str]]] = []
+        with contextlib.ExitStack() as stack:
+            for line in block.code.replace("--port 8000", f"--port {port}").splitlines():
+                process = subprocess.Popen(
+                    ["bash", "-c", f"exec {line}"],
+                    cwd=self.folder,
+                    env=environment,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+                stack.callback(process.wait)
+                stack.callback(process.kill)
+                if "manage.py" in line:
+                    _, said = process.communicate(timeout=120)
+                    assert process.returncode == 0, f"{line}: {said}"
+                else:
+                    running.append((line, process))
+            until = time.monotonic() + 60
+            while not _answers(f"http://127.0.0.1:{port}/healthz"):
+                assert time.monotonic() < until, block.code
+                time.sleep(0.2)
+            time.sleep(3)
+            for line, process in running:
+                assert process.poll() is None, f"{line}: {process.communicate()[1]}"
 
     def server_is_at(self, text: str) -> str:
         """The text with this server's address, and a key where a reader puts theirs."""
@@ -199,6 +236,13 @@ class Other(threading.Thread):
     def stop(self) -> None:
         self.over.set()
         self.join(30)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx2.get(url, timeout=5, trust_env=False).is_success
+    except httpx2.TransportError:
+        return False
 
 
 def keys(server: Server) -> dict[str, str]:

@@ -14,11 +14,14 @@ from tests.harness.server import PROJECT, Server
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.xdist_group("server")]
 DOCS = PROJECT / "docs"
-PAGES = sorted(
-    page
-    for page in [PROJECT / "README.md", PROJECT / "client" / "README.md", *DOCS.rglob("*.md")]
-    if any(block.kind.split(" ")[0] in ("python", "sh") for block in blocks_of(page))
+ALL_PAGES = sorted(
+    [PROJECT / "README.md", PROJECT / "client" / "README.md", *DOCS.rglob("*.md")],
 )
+PAGES = [
+    page
+    for page in ALL_PAGES
+    if any(block.kind.split(" ")[0] in ("python", "sh") for block in blocks_of(page))
+]
 TABLE = DOCS / "coming-from-workflow-tasks.md"
 ROW = re.compile(r"^\| (.+?) \| `([^`]+)` \|$", re.MULTILINE)
 
@@ -41,6 +44,14 @@ def test_the_code_of_a_page_runs(
     assert Reader(server, page, tmp_path).read() > 0
 
 
+@pytest.mark.parametrize("page", ALL_PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
+def test_no_block_of_a_page_is_only_to_look_at(page: Path) -> None:
+    """Each is code that the test above runs, or what the code before it prints."""
+    for block in blocks_of(page):
+        runs = block.kind.split(" ")[0] in ("python", "sh")
+        assert runs or (block.kind, block.note) == ("text", "prints"), f"{page}:{block.line}"
+
+
 def test_every_link_between_the_pages_leads_somewhere() -> None:
     for page in [PROJECT / "README.md", *DOCS.rglob("*.md")]:
         for target in re.findall(
@@ -57,6 +68,9 @@ class Prepared:
         self.assent = Assent(url, environment["ASSENT_KEY"])
         self.decider = Assent(url, environment["ASSENT_DECIDE_KEY"])
         self.admin = Assent(url, environment["ASSENT_ADMIN_KEY"])
+        self.admin.request("PUT", "integrations/shop", {"name": "Shop", "kind": "client"})
+        order = {"name": "Order", "effect": "once", "requires_approval": True}
+        self.admin.request("PUT", "integrations/shop/operations/order", order)
 
     def names(self) -> dict[str, Any]:
         session: Session = self.assent.open_session("support").open()
@@ -93,12 +107,16 @@ EXPECTED: dict[str, Callable[[Any], bool]] = {
     "`StartTaskAsync(request)`": pending,
     "`GetResultAsync(handle)`": lambda result: result.completed,
     "`CreateAsync(request)`": lambda identity: isinstance(identity, str) and len(identity) == 36,
+    "`taskHandle.Id`": lambda identity: isinstance(identity, str) and len(identity) == 36,
+    "`request.Title`": lambda value: value == "Review order",
     "`request.TaskId`": lambda task: task.info().raw["key"] == "order-13",
     "`request.Description`": lambda task: task.info().description == "900 €",
     "`request.ParticipantId`": lambda task: task.info().participant == "zoe@example.com",
     "`request.DraftWork`": lambda task: task.draft() == "900 €",
     "`request.Actions`": lambda task: task.actions() == ["approve", "hold"],
+    "no `Actions`": lambda value: value == ["approve", "reject"],
     "`request.Timeout`": lambda task: task.info().due_at is not None,
+    "no `Timeout`": lambda value: value is None,
     "`request.SurviveParentClose`": lambda task: task.info().raw["survive_parent_close"] is True,
     "`HitlTask.FromWorkflowIdAsync(id)`": pending,
     "`task.GetInfoAsync()`": title,
@@ -125,6 +143,16 @@ EXPECTED: dict[str, Callable[[Any], bool]] = {
     "`GetLastHintAsync()`": pending,
     "`GetTaskInfo` for a model": lambda text: text.startswith("Task: Review order\n"),
     "`PerformAction` for a model": lambda text: text.startswith("Proposed “approve”"),
+    "pick one of a list": lambda task: task.actions() == ["select"],
+    "enter a text": lambda task: task.info().kind == "text",
+    "enter a number": lambda task: task.info().kind == "number",
+    "a sub-agent's escalation": lambda task: task.info().api_completable is False,
+    "require approval of an operation": lambda shown: shown["requires_approval"] is True,
+    "a call that waits for approval": lambda call: call.info().status == "awaiting_approval",
+    "the queue, pending or completed": lambda tasks: (
+        [task.comment for task in tasks] == ["Verified"]
+    ),
+    "terminate the session": lambda nothing: nothing is None,
     "input sent to a run": lambda done: done["task"]["outcome"]["action"] == "approve",
 }
 
