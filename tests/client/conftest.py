@@ -23,7 +23,7 @@ class World(Protocol):
     def async_assent(self, scopes: str = "runs,read") -> AsyncAssent:
         """The same for asyncio."""
 
-    def as_person(self, task: str, action: str, **more: Any) -> None:
+    def as_person(self, task: str, action: str, *, by: str = "ann", **more: Any) -> None:
         """Decide as somebody in the back office."""
 
     def let_pass(self, duration: timedelta) -> None:
@@ -45,7 +45,10 @@ class FakeWorld:
         self.made: list[Mapping[str, Any]] = []
         self.lost: list[Mapping[str, Any]] = []
         self.fake.operation(
-            "payments.refund", self._refund, needs_approval=lambda a: a["amount"] > 100
+            "payments.refund",
+            self._refund,
+            needs_approval=lambda a: a["amount"] > 100,
+            parameters=REFUND,
         )
         self.fake.operation("payments.short", self._refund, timeout=60)
         self.fake.operation("payments.refund_or_hold", self._refund, actions=PAY_ACTIONS)
@@ -72,8 +75,8 @@ class FakeWorld:
     def async_assent(self, scopes: str = "runs,read") -> AsyncAssent:
         return self.fake.async_client(scopes)
 
-    def as_person(self, task: str, action: str, **more: Any) -> None:
-        self.fake.perform(action, task, **more)
+    def as_person(self, task: str, action: str, *, by: str = "ann", **more: Any) -> None:
+        self.fake.perform(action, task, by=by, **more)
 
     def let_pass(self, duration: timedelta) -> None:
         self.fake.let_pass(duration)
@@ -101,8 +104,8 @@ class ServerWorld:
     def async_assent(self, scopes: str = "runs,read") -> AsyncAssent:
         return AsyncAssent(self.server.url, self.server.key(scopes))
 
-    def as_person(self, task: str, action: str, **more: Any) -> None:
-        self.server.decide_as("ann", task, action, **more)
+    def as_person(self, task: str, action: str, *, by: str = "ann", **more: Any) -> None:
+        self.server.decide_as(by, task, action, **more)
 
     def let_pass(self, duration: timedelta) -> None:
         self.server.move_clock(duration.total_seconds())
@@ -119,6 +122,12 @@ class ServerWorld:
             client.close()
 
 
+REFUND = {
+    "type": "object",
+    "required": ["charge", "amount"],
+    "additionalProperties": False,
+    "properties": {"charge": {"type": "string"}, "amount": {"type": "number"}},
+}
 LOCAL = {"wipe": "once", "note": "idempotent"}
 PAY_ACTIONS = [{"name": "pay", "effect": "proceed"}, {"name": "hold", "comment_required": True}]
 PAYMENT = {

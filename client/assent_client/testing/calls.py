@@ -5,7 +5,8 @@ from typing import Any
 from assent_client.testing.answers import parse_actions
 from assent_client.testing.closing import cancel
 from assent_client.testing.operations import Operation
-from assent_client.testing.refusals import Refused, check_members, invalid
+from assent_client.testing.refusals import Refused, check_members, invalid, invalid_fields
+from assent_client.testing.schemas import faults
 from assent_client.testing.sessions import require_open
 from assent_client.testing.store import (
     CALL_OPEN,
@@ -32,6 +33,9 @@ def create_call(store: Store, caller: Caller, body: Row) -> tuple[int, Row]:
         raise invalid("operation", detail, "not_found")
     if not isinstance(body.get("arguments"), dict):
         raise invalid("arguments", "Must be an object.")
+    wrong = list(faults(operation.parameters, body["arguments"], "arguments"))
+    if wrong:
+        raise invalid_fields(wrong)
     known = store.known("tool_call", run["agent"], body.get("key"), body)
     if known is not None:
         return 200, store.calls[known]
@@ -85,6 +89,8 @@ def _ask(store: Store, operation: Operation, run: Row, call: Row) -> None:
         initial_work=call["arguments"] if operation.allow_edit else None,
         draft=call["arguments"] if operation.allow_edit else None,
         timeout_seconds=operation.timeout_seconds,
+        quorum=operation.quorum,
+        reviewers=operation.reviewers,
         _editable=operation.allow_edit,
         _about="call",
         _on_decided=lambda task: _decided(store, task),

@@ -10,9 +10,11 @@ from assent_client.bodies import Seconds, seconds
 from assent_client.shown import TaskInfo
 from assent_client.testing.closing import time_out_due
 from assent_client.testing.operations import Operation
+from assent_client.testing.schemas import check_schema
 from assent_client.testing.store import Caller, Row, Store, is_pending, shown
 from assent_client.testing.tasks import decide_task
 from assent_client.testing.transport import AsyncFakeTransport, FakeServer, FakeTransport
+from assent_client.testing.voting import deciders, voters
 
 URL = "http://assent.test"
 
@@ -29,6 +31,8 @@ class FakeAssent:
 
     def __init__(self, *agents: str) -> None:
         self._store = Store(agents=dict.fromkeys(agents or ("support",), True))
+        for name in ("ann", "abe"):
+            self.person(name)
         self._keys: dict[str, Caller] = {}
         self._server = FakeServer(self._store, self._keys, self._act)
         self._hands: list[Callable[[TaskInfo], object]] = []
@@ -50,6 +54,10 @@ class FakeAssent:
         transport = AsyncFakeTransport(self._server)
         return AsyncAssent(URL, self.key(scopes, agent=agent), transport=transport)
 
+    def person(self, name: str, *groups: str) -> None:
+        """Add somebody who may decide, beside `ann` and `abe`, or put them into groups."""
+        self._store.people[name] = frozenset(groups)
+
     def operation(
         self,
         name: str,
@@ -60,6 +68,9 @@ class FakeAssent:
         actions: Sequence[str | Mapping[str, Any]] = (),
         timeout: Seconds | None = None,
         allow_edit: bool = False,
+        parameters: Mapping[str, Any] | None = None,
+        quorum: int | None = None,
+        reviewers: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         """Say what agents may call.
 
@@ -73,7 +84,14 @@ class FakeAssent:
             actions: what the person may choose from; approve and reject where left out.
             timeout: the deadline of the decision.
             allow_edit: whether the person may edit the arguments.
+            parameters: the JSON Schema of the arguments; anything fits where it is left out.
+            quorum: how many people must agree.
+            reviewers: the names of those who may decide: `users`, `groups`.
+
+        Raises:
+            ValueError: the schema has a keyword that the fake does not check.
         """
+        check_schema(parameters or {})
         asks = needs_approval if callable(needs_approval) else lambda _: bool(needs_approval)
         self._store.operations[name] = Operation(
             name,
@@ -83,6 +101,9 @@ class FakeAssent:
             [dict(item) if isinstance(item, Mapping) else {"name": item} for item in actions],
             None if timeout is None else seconds(timeout),
             allow_edit,
+            parameters or {},
+            quorum,
+            reviewers,
         )
 
     def block(self, operation: str, reason: str) -> None:
@@ -124,24 +145,29 @@ class FakeAssent:
             action = "answer" if escalation else found["actions"][0]["name"]
             return self.perform(action, found["id"], value=value, **more)
 
-    def perform(self, action: str, task: str | None = None, **more: Any) -> TaskInfo:
+    def perform(
+        self, action: str, task: str | None = None, *, by: str | None = None, **more: Any
+    ) -> TaskInfo:
         """Decide with any action, as a person in the back office.
 
         Args:
             action: its name.
             task: its id; the only pending one where left out.
+            by: who; where left out, the first who may decide and has not voted.
             **more: `comment`, `value`, `metadata`, `draft`, as in the HTTP contract.
 
         Raises:
-            LookupError: no task is pending, or several are.
+            LookupError: no task is pending, several are, or it is not for this person.
         """
         with self._server.lock:
             row = self._pending(task)
             body = {name: value for name, value in more.items() if value is not None}
             body = {"action": action, "revision": row["revision"], **body}
-            by = {"type": "user", "id": "ann", "name": "ann", "on_behalf_of": None}
-            done = decide_task(self._store, row, body, by=by)
-            done["outcome"]["channel"] = "backoffice"
+            name = self._person_for(row, by)
+            person = {"type": "user", "id": name, "name": name, "on_behalf_of": None}
+            done = decide_task(self._store, row, body, by=person)
+            if done["outcome"] is not None:
+                done["outcome"]["channel"] = "backoffice"
             return TaskInfo.read(shown(done))
 
     def let_pass(self, duration: Seconds) -> None:
@@ -157,6 +183,15 @@ class FakeAssent:
         if len(rows) != 1:
             raise LookupError(f"{len(rows)} tasks are pending; say which one is meant.")
         return rows[0]
+
+    def _person_for(self, row: Row, by: str | None) -> str:
+        able = deciders(self._store, row["reviewers"])
+        if by is not None:
+            if by not in able:
+                raise LookupError(f"The task is for {', '.join(able)}, not for {by}.")
+            return by
+        left = [name for name in able if name not in voters(row)]
+        return (left or able)[0]
 
     def _act(self) -> None:
         for task in self.pending:

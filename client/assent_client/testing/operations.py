@@ -29,6 +29,9 @@ class Operation:
         actions: what the person may choose from.
         timeout_seconds: the deadline of the decision.
         allow_edit: whether the person may edit the arguments.
+        parameters: the JSON Schema of the arguments.
+        quorum: how many people must agree; None is one.
+        reviewers: the names of those who may decide; None is everybody.
     """
 
     name: str
@@ -38,6 +41,9 @@ class Operation:
     actions: list[dict[str, Any]] = field(default_factory=list)
     timeout_seconds: float | None = None
     allow_edit: bool = False
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    quorum: int | None = None
+    reviewers: Mapping[str, Any] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """As `GET integrations/{slug}/operations/{slug}` shows it."""
@@ -51,10 +57,14 @@ class Operation:
             "description": "",
             "method": "POST" if served else None,
             "path": f"/{slug}" if served else None,
-            "parameters": {},
+            "parameters": dict(self.parameters),
             "effect": self.effect,
             "requires_approval": True,
-            "approval": {"actions": self.actions},
+            "approval": {
+                "actions": self.actions,
+                "quorum": self.quorum,
+                "reviewers": self.reviewers,
+            },
             "sensitive": [],
             "timeout_seconds": 30,
             "enabled": True,

@@ -1,6 +1,6 @@
 """Refusals of the fake server, with the contract's codes and statuses."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 STATUSES = {
@@ -18,6 +18,7 @@ STATUSES = {
     "already_cancelled": 409,
     "already_executing": 409,
     "already_finished": 409,
+    "already_voted": 409,
     "ambiguous_task": 409,
     "deadline_passed": 409,
     "idempotency_mismatch": 409,
@@ -53,6 +54,16 @@ class Refused(Exception):
 def invalid(field: str, detail: str, code: str = "invalid_value") -> Refused:
     """A member of a body that cannot be accepted."""
     return Refused(code, detail, field=field)
+
+
+def invalid_fields(found: Sequence[tuple[str, str, str]]) -> Refused:
+    """Several members that cannot be accepted: field, code and sentence of each."""
+    field, code, detail = found[0]
+    refused = Refused(code, detail, field=field)
+    refused.facts["errors"] = [
+        {"field": field, "code": code, "detail": detail} for field, code, detail in found
+    ]
+    return refused
 
 
 def check_members(body: Mapping[str, Any], *known: str) -> None:

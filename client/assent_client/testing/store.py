@@ -52,6 +52,7 @@ class Store:
     events: list[Row] = field(default_factory=list)
     operations: dict[str, Operation] = field(default_factory=dict)
     agents: dict[str, bool] = field(default_factory=dict)
+    people: dict[str, frozenset[str]] = field(default_factory=dict)
     keys: dict[tuple[str, str, str], tuple[Any, str]] = field(default_factory=dict)
     moved: timedelta = timedelta()
     blocks: dict[str, str] = field(default_factory=dict)

@@ -17,6 +17,13 @@ from assent_client.testing.store import (
     new_id,
     url,
 )
+from assent_client.testing.voting import (
+    WITH_QUORUM,
+    is_decided,
+    read_quorum,
+    read_reviewers,
+    refuse_second_vote,
+)
 
 DASHBOARD_ONLY = ("aitl_escalation", "anomaly_review", "anomaly_alert")
 MEMBERS = (
@@ -53,6 +60,8 @@ def create_task(store: Store, caller: Caller, body: Row) -> tuple[int, Row]:
     agent = run["agent"] if run else store.check_agent(body["agent"], caller)
     kind = body.get("kind", "approval")
     _check_request(store, body, agent, kind)
+    reviewers = read_reviewers(store, body.get("reviewers"))
+    quorum = read_quorum(store, body.get("quorum"), reviewers)
     compared = {name: value for name, value in body.items() if name != "on_conflict"}
     found = _existing(store, caller, agent, body, compared)
     if found is not None:
@@ -79,7 +88,8 @@ def create_task(store: Store, caller: Caller, body: Row) -> tuple[int, Row]:
         metadata=body.get("metadata") or {},
         on_timeout=body.get("on_timeout") or "return",
         survive_parent_close=bool(body.get("survive_parent_close")),
-        reviewers=body.get("reviewers"),
+        reviewers=reviewers,
+        quorum=quorum,
         participant=body.get("participant"),
         timeout_seconds=body.get("timeout_seconds"),
     )
@@ -97,8 +107,11 @@ def _check_request(store: Store, body: Row, agent: str, kind: Any) -> None:
         raise invalid("kind", f"Choose from {', '.join(KINDS)}.")
     if not isinstance(body.get("title"), str) or not body["title"].strip():
         raise invalid("title", "Must not be blank.")
-    if body.get("quorum") not in (None, 1):
-        raise invalid("quorum", "The fake knows no quorum.", "not_supported")
+    if body.get("quorum") is not None and kind not in WITH_QUORUM:
+        raise invalid("quorum", f"Only {', '.join(WITH_QUORUM)} can have a quorum.")
+    rule = body.get("on_timeout")
+    if isinstance(rule, dict) and "escalate" in rule:
+        raise invalid("on_timeout", "The fake knows no escalation.", "not_supported")
     if kind == "multi_option" and not body.get("options"):
         raise invalid("options", "A multi_option task needs at least one option.", "required")
     if body.get("actions") and kind not in ("approval", "hitl"):
@@ -232,6 +245,7 @@ def decide_task(
     """
     refuse_closed(store, task)
     check_revision(task, body.get("revision"))
+    refuse_second_vote(task, by)
     sent = {name: value for name, value in body.items() if name in more or name != "action"}
     known = ("value", "comment", "metadata", "draft", "revision", "on_behalf_of")
     check_members(sent, *more, *known)
@@ -239,7 +253,11 @@ def decide_task(
     if "draft" in body:
         write(store, task, body["draft"], decides=True)
     task["metadata"] = {**task["metadata"], **(body.get("metadata") or {})}
-    label = next(item["label"] for item in task["actions"] if item["name"] == action)
+    chosen = next(item for item in task["actions"] if item["name"] == action)
+    by = {**by, "on_behalf_of": body.get("on_behalf_of")}
+    if not is_decided(store, task, chosen, value, body.get("comment"), by):
+        task["updated_at"] = store.stamp()
+        return task
     close(
         store,
         task,
@@ -248,8 +266,8 @@ def decide_task(
         value=value,
         comment=body.get("comment"),
         completed=True,
-        decided_by={**by, "on_behalf_of": body.get("on_behalf_of")},
-        summary=f"{label} by {by['name']}",
+        decided_by=by,
+        summary=f"{chosen['label']} by {by['name']}",
     )
     store.note("task.completed", task, by)
     follow(store, task)

@@ -44,8 +44,14 @@ def _tools(store: Store, caller: Caller, query: Row) -> Row:
     if shape not in FORMATS:
         raise invalid("format", f"Choose from {', '.join(FORMATS)}.")
     names = {name.replace(".", "__", 1): name for name in store.operations}
-    tools = [as_definition(Tool(name, names[name], {}), shape) for name in names]
+    tools = [as_definition(_tool(store, name, names[name]), shape) for name in names]
     return {"tools": tools, "operations": names}
+
+
+def _tool(store: Store, name: str, operation: str) -> Tool:
+    parameters = store.operations[operation].parameters
+    required = tuple(parameters.get("required", ()))
+    return Tool(name, operation, parameters.get("properties", {}), required)
 
 
 READS: dict[str, Reader] = {
