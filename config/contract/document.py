@@ -186,7 +186,7 @@ def _complete_answer(status: int, answer: dict[str, Any], op: Op) -> None:
     elif name.removesuffix("Page") in ANSWERS:
         rows = [ANSWERS[name.removesuffix("Page")]]
         media["example"] = {"results": rows, "next": None, "previous": None}
-    if op.links and status in (201, 202):
+    if op.links and status < 300:
         answer["links"] = {link: link_to(link) for link in op.links}
 
 

@@ -56,7 +56,7 @@ def _both(*parts: Codes) -> Codes:
 
 OPERATIONS: dict[tuple[str, str], Op] = {
     ("GET", "/agents"): Op("list_agents", "The agents of the workspace"),
-    ("GET", "/agents/{slug}"): Op("get_agent", "One agent"),
+    ("GET", "/agents/{slug}"): Op("get_agent", "One agent", links=("open_session",)),
     ("PUT", "/agents/{slug}"): Op("put_agent", "Add an agent, or bring it to this state", BOUND),
     ("GET", "/sessions"): Op("list_sessions", "Sessions, the newest first"),
     ("POST", "/sessions"): Op(
@@ -64,7 +64,7 @@ OPERATIONS: dict[tuple[str, str], Op] = {
         "Open a session",
         _both(BOUND, MAKES, REFERS, {409: ("agent_frozen",)}),
         once=True,
-        links=("get_session", "open_run", "end_session"),
+        links=("get_session", "open_run", "end_session", "terminate_session"),
     ),
     ("GET", "/sessions/{id}"): Op("get_session", "One session"),
     ("POST", "/sessions/{id}/end"): Op(
@@ -79,7 +79,14 @@ OPERATIONS: dict[tuple[str, str], Op] = {
         "Open a run in a session",
         _both(BOUND, MAKES, REFERS, {409: ("agent_frozen", "session_ended", "run_ended")}),
         once=True,
-        links=("get_run", "complete_run", "request_call", "create_task"),
+        links=(
+            "get_run",
+            "complete_run",
+            "fail_run",
+            "request_call",
+            "create_task",
+            "post_message",
+        ),
     ),
     ("GET", "/runs/{id}"): Op("get_run", "One run"),
     ("POST", "/runs/{id}/complete"): Op(
@@ -144,7 +151,7 @@ OPERATIONS: dict[tuple[str, str], Op] = {
             },
         ),
         once=True,
-        links=("get_call", "cancel_call"),
+        links=("get_call", "cancel_call", "finish_call"),
     ),
     ("GET", "/tool-calls/{id}"): Op("get_call", "One tool call"),
     ("POST", "/tool-calls/{id}/cancel"): Op(
@@ -172,7 +179,21 @@ OPERATIONS: dict[tuple[str, str], Op] = {
             },
         ),
         once=True,
-        links=("get_task", "get_task_result", "approve_task", "reject_task", "withdraw_task"),
+        links=(
+            "get_task",
+            "get_task_result",
+            "complete_task",
+            "approve_task",
+            "reject_task",
+            "withdraw_task",
+            "save_draft",
+            "merge_metadata",
+            "comment",
+            "ask_back",
+            "inform",
+            "extend_task",
+            "list_task_events",
+        ),
     ),
     ("GET", "/tasks/{id}"): Op("get_task", "One task"),
     ("GET", "/tasks/{id}/result"): Op("get_task_result", "What a task came to"),
@@ -253,9 +274,14 @@ OPERATIONS: dict[tuple[str, str], Op] = {
     ),
 }
 LINKS: Links = {
+    "open_session": {"requestBody": {"agent": "$response.body#/slug"}},
     "open_run": {"requestBody": {"session": BODY_ID}},
     "request_call": {
-        "requestBody": {"run": BODY_ID, "operation": "payments.refund", "arguments": {}}
+        "requestBody": {
+            "run": BODY_ID,
+            "operation": "payments.refund",
+            "arguments": {"charge": "ch_1", "amount": 900},
+        }
     },
     "create_task": {"requestBody": {"run": BODY_ID, "title": "Go on?"}},
 }

@@ -16,6 +16,8 @@ from config.contract.operations import OPERATIONS
 from config.management.commands.write_openapi import document_text
 from tests.contract_check import document
 
+WRITE = "DJANGO_SETTINGS_MODULE=tests.settings .venv/bin/python manage.py write_openapi"
+
 
 def operations() -> dict[tuple[str, str], dict[str, Any]]:
     return {
@@ -34,7 +36,7 @@ def test_it_is_a_valid_document() -> None:
 def test_the_one_in_the_repository_is_this_one() -> None:
     kept = Path(settings.BASE_DIR) / "docs" / "openapi.json"
     same = kept.exists() and kept.read_text(encoding="utf-8") == document_text()
-    assert same, "Run `.venv/bin/python manage.py write_openapi`, and look at what changed."
+    assert same, f"Run `{WRITE}`, and look at what changed."
 
 
 def test_every_operation_is_described() -> None:
