@@ -2,6 +2,7 @@
 PY := .venv/bin/python
 
 .venv/uv:
+	@echo "Installing into .venv; the first time takes a minute or two."
 	python3 -m venv .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check uv
 	@touch $@

@@ -260,6 +260,7 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
             payments = demo_payments_port(home)
             _require_free(LOOPBACK, payments, "ASSENT_DEMO_PAYMENTS_PORT")
             os.environ["ASSENT_DEMO_PAYMENTS_PORT"] = str(payments)
+        say("bringing the database up to date")
         prepare(demo=demo)
         supervisor.notice = read_notice(home) if demo else ""
     except (HomeError, CommandError, ImproperlyConfigured, DatabaseError) as error:

@@ -139,6 +139,24 @@ def test_a_draft_that_was_saved_by_a_lost_answer_is_saved() -> None:
         client(theirs).task("t1").update_draft("mine", revision=1)
 
 
+def test_an_outage_is_said_once_and_not_passed_in_silence(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    script = Script(REFUSED, REFUSED, ok(), AWAY, ok())
+    assent = client(script)
+    assent.task("t1").info()
+    assent.task("t1").info()
+    assert [record.getMessage() for record in caplog.records] == [
+        "No answer from assent.test (GET tasks/t1: refused); asking again for up to 60 seconds."
+    ]
+
+
+@pytest.mark.parametrize("key", ["assent_\u2026", "assent_a\n"])
+def test_what_cannot_be_a_key_is_refused_at_once(key: str) -> None:
+    with pytest.raises(ValueError, match="copy it whole"):
+        Assent("http://assent.test", key)
+
+
 def test_patience_has_an_end() -> None:
     script = Script(RESET)
     with pytest.raises(Unreachable, match="GET tasks/t1: reset by peer") as raised:

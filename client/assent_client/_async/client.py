@@ -30,7 +30,7 @@ class AsyncAssent(AsyncGate):
         transport: another way to the server; `assent_client.testing` has one.
 
     Raises:
-        ValueError: there is no key.
+        ValueError: there is no key, or it has characters that no key has.
     """
 
     def __init__(
@@ -45,6 +45,8 @@ class AsyncAssent(AsyncGate):
         key = key or os.environ.get("ASSENT_KEY")
         if not key:
             raise ValueError("Give a key, or set ASSENT_KEY.")
+        if not (key.isascii() and key.isprintable()):
+            raise ValueError("This is no key: copy it whole, as it was printed when it was made.")
         self._wire = AsyncWire(
             url or os.environ.get("ASSENT_URL") or DEFAULT_URL,
             key,

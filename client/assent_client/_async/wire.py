@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -19,6 +20,8 @@ HOLD_SECONDS = 25.0
 """How long one waiting request is held: less than the minute after which proxies hang up."""
 
 SLACK_SECONDS = 15.0
+
+log = logging.getLogger("assent_client")
 
 
 class AsyncWire:
@@ -129,6 +132,8 @@ class AsyncWire:
             pause = self._pauses.after(failures, asked_for=asked_for)
             if not may_repeat or time.monotonic() + pause > until:
                 raise failure
+            if failures == 1 and isinstance(failure, Unreachable):
+                self._say_away(failure, f"for up to {self._patience:.0f} seconds")
             await asyncio.sleep(pause)
 
     async def wait(
@@ -162,8 +167,10 @@ class AsyncWire:
                 )
             except HOPELESS as error:
                 raise Unreachable(str(error)) from error
-            except httpx2.TransportError:
+            except httpx2.TransportError as error:
                 idle += 1
+                if idle == 1:
+                    self._say_away(error, "for as long as the wait lasts")
             except ApiError as error:
                 if not error.temporary:
                     raise
@@ -178,6 +185,11 @@ class AsyncWire:
             if until is not None and time.monotonic() + pause >= until:
                 raise StillWaiting(path, shown)
             await asyncio.sleep(pause)
+
+    def _say_away(self, error: Exception, how_long: str) -> None:
+        """Once for each outage that a request meets: silence would look like a hang."""
+        where = self._http.base_url.host
+        log.warning("No answer from %s (%s); asking again %s.", where, error, how_long)
 
     async def _once(
         self,

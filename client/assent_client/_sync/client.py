@@ -31,7 +31,7 @@ class Assent(Gate):
         transport: another way to the server; `assent_client.testing` has one.
 
     Raises:
-        ValueError: there is no key.
+        ValueError: there is no key, or it has characters that no key has.
     """
 
     def __init__(
@@ -46,6 +46,8 @@ class Assent(Gate):
         key = key or os.environ.get("ASSENT_KEY")
         if not key:
             raise ValueError("Give a key, or set ASSENT_KEY.")
+        if not (key.isascii() and key.isprintable()):
+            raise ValueError("This is no key: copy it whole, as it was printed when it was made.")
         self._wire = Wire(
             url or os.environ.get("ASSENT_URL") or DEFAULT_URL,
             key,

@@ -90,7 +90,8 @@ class Command(BaseCommand):
         notice = (
             f"Demo users: {', '.join([*MEMBERS, 'cora'])}\n"
             f"Demo password: {password}\n"
-            f"Demo key (runs, read): {key}"
+            f"Demo key (runs, read): {key}\n"
+            "Sign in as ann to approve what an agent asks for; docs/quickstart.md makes one."
         )
         write_notice(settings.ASSENT_HOME, notice)
         return notice
