@@ -11,6 +11,7 @@ from accounts_app.models import RateCount
 from accounts_app.services.throttling import Limiter, forget_windows
 from tests.api_client import Api
 from tests.conftest import World
+from tests.contract_check import document
 from tests.tasks_app.test_races import race
 
 
@@ -109,6 +110,37 @@ def test_every_answer_tells(world: World, settings: object) -> None:
     assert "RateLimit" not in Api("nonsense").get("tasks").headers
     settings.ASSENT_THROTTLE_PER_MINUTE = 0
     assert "RateLimit" not in key.get("tasks").ok().headers
+
+
+def test_every_endpoint_tells(world: World, settings: object) -> None:
+    settings.ASSENT_THROTTLE_PER_MINUTE = 5_000
+    key = Api(world.cast.key("read", name="told"), checked=False)
+    asked = 0
+    for path, methods in document()["paths"].items():
+        if not path.startswith("/api/v1/") or path.endswith(("/schema/", "/docs/")):
+            continue
+        for method in methods:
+            answer = key.ask(method.upper(), re.sub(r"{\w+}", "x", path), b"{")
+            assert answer.headers["RateLimit-Policy"] == '"key";q=5000;w=60', path
+            assert re.fullmatch(r'"key";r=\d+;t=\d+', answer.headers["RateLimit"]), path
+            asked += 1
+    assert asked >= 60
+
+
+def test_every_endpoint_has_the_limit(world: World, settings: object) -> None:
+    settings.ASSENT_THROTTLE_PER_MINUTE = 1
+    key = Api(world.cast.key("read", name="busy"))
+    for _ in range(2):
+        key.get("tasks")
+    for path, methods in document()["paths"].items():
+        if not path.startswith("/api/v1/") or path.endswith(("/schema/", "/docs/")):
+            continue
+        for method in methods:
+            url = re.sub(r"{\w+}", "x", path)
+            # A minute may end in between; then this one is the first of the next.
+            answers = [key.ask(method.upper(), url, b"{") for _ in range(2)]
+            assert answers[-1].status == 429, (method, path)
+            assert int(answers[-1].headers["Retry-After"]) >= 1
 
 
 def test_over_the_limit(world: World, settings: object) -> None:

@@ -6,12 +6,19 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any, Protocol
 
+import httpx2
 import pytest
 
 from assent_client import Assent, AsyncAssent, TaskInfo
 from assent_client.testing import Answer, FakeAssent, NoAnswer
+from tests.answers import Answer as Read
 from tests.harness.receiver import Receiver
 from tests.harness.server import Server
+
+try:
+    from tests import contract_check
+except ImportError:  # on the oldest Python the product is not there
+    contract_check = None
 
 
 class World(Protocol):
@@ -35,6 +42,30 @@ class World(Protocol):
     @property
     def decider(self) -> Assent:
         """A client that may decide."""
+
+
+class Checked(httpx2.BaseTransport):
+    """Holds every request and answer against the OpenAPI document, the fake's as the server's."""
+
+    def __init__(self, inner: httpx2.BaseTransport) -> None:
+        self.inner = inner
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        body = request.read()
+        response = self.inner.handle_request(request)
+        response.read()
+        contract_check.check(request.method, request.url.raw_path.decode(), body, Read(response))
+        return response
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+def checked(client: Assent) -> Assent:
+    """The client, held to the document; where the product is not installed, as it is."""
+    if contract_check is not None:
+        client._wire._http._transport = Checked(client._wire._http._transport)
+    return client
 
 
 class FakeWorld:
@@ -70,7 +101,7 @@ class FakeWorld:
         raise NoAnswer("The connection was closed.")
 
     def assent(self, scopes: str = "runs,read", agent: str | None = None) -> Assent:
-        return self.fake.client(scopes, agent=agent)
+        return checked(self.fake.client(scopes, agent=agent))
 
     def async_assent(self, scopes: str = "runs,read") -> AsyncAssent:
         return self.fake.async_client(scopes)
@@ -86,7 +117,7 @@ class FakeWorld:
 
     @property
     def decider(self) -> Assent:
-        return self.fake.client("decide,read")
+        return checked(self.fake.client("decide,read"))
 
 
 class ServerWorld:
@@ -98,7 +129,7 @@ class ServerWorld:
 
     def assent(self, scopes: str = "runs,read", agent: str | None = None) -> Assent:
         more = ["--agent", agent] if agent else []
-        self._clients.append(Assent(self.server.url, self.server.key(scopes, *more)))
+        self._clients.append(checked(Assent(self.server.url, self.server.key(scopes, *more))))
         return self._clients[-1]
 
     def async_assent(self, scopes: str = "runs,read") -> AsyncAssent:

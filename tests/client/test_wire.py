@@ -21,6 +21,7 @@ from assent_client import (
     errors,
 )
 from assent_client.retrying import Pauses, retry_after
+from tests.harness.server import PROJECT
 
 Step = httpx2.Response | Exception
 TASK = {
@@ -201,6 +202,33 @@ def test_each_refusal_has_its_class(status: int, code: str, kind: type[ApiError]
     assert type(error) is kind
     assert (error.status, error.code, error.request_id) == (status, code, "req-7")
     assert len(script.asked) == 1
+
+
+def documented() -> set[tuple[int, str]]:
+    """Every status and code with which the contract refuses."""
+    document = json.loads((PROJECT / "docs" / "openapi.json").read_text(encoding="utf-8"))
+    return {
+        (int(status), code)
+        for methods in document["paths"].values()
+        for operation in methods.values()
+        for status, answer in operation["responses"].items()
+        for media in answer.get("content", {}).values()
+        for part in media.get("schema", {}).get("allOf", [])
+        for code in part.get("properties", {}).get("code", {}).get("enum", [])
+    }
+
+
+def test_every_code_of_the_contract_has_a_class_or_falls_under_its_status() -> None:
+    known = documented()
+    assert set(errors.BY_CODE) <= {code for _, code in known}, "a code that is no more"
+    for status, code in known:
+        kind = type(errors.refusal(status, {"code": code}))
+        if code in errors.BY_CODE:
+            assert kind is errors.BY_CODE[code], (status, code)
+        elif status in errors.BY_STATUS:
+            assert kind is errors.BY_STATUS[status], (status, code)
+        else:
+            assert kind is (errors.ServerError if status >= 500 else ApiError), (status, code)
 
 
 def test_every_code_has_a_class_of_the_right_status() -> None:

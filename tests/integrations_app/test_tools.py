@@ -10,6 +10,8 @@ from mcp.types import ListToolsResult
 from openai.types.chat import ChatCompletionToolParam
 from pydantic import TypeAdapter
 
+from assent_client import CallTools, TaskTools
+from assent_client.testing import FakeAssent
 from integrations_app.tools import name_of
 from tests.api_client import Api
 from tests.conftest import World
@@ -41,20 +43,32 @@ def schemas(body: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return found
 
 
+def check_by_vendor(shape: str, tools: list[dict[str, Any]]) -> None:
+    """Assert that the vendor's own package reads the tools, and loses nothing of them."""
+    if shape == "openai":
+        assert TypeAdapter(list[ChatCompletionToolParam]).validate_python(tools) == tools
+    elif shape == "anthropic":
+        assert TypeAdapter(list[ToolParam]).validate_python(tools) == tools
+    else:
+        read = ListToolsResult.model_validate({"tools": tools})
+        assert read.model_dump(by_alias=True, exclude_none=True, mode="json")["tools"] == tools
+
+
+@pytest.mark.parametrize("shape", ["openai", "anthropic", "mcp"])
+def test_the_vendors_own_types_take_the_tools_of_the_client(shape: str) -> None:
+    fake = FakeAssent("support")
+    parameters = {"type": "object", "properties": {"amount": {"type": "number"}}}
+    fake.operation("payments.refund", lambda _: {}, parameters=parameters)
+    with fake.client().open_session("support") as session, session.open_run() as run:
+        check_by_vendor(shape, TaskTools(session).definitions(shape))
+        check_by_vendor(shape, CallTools(run).definitions(shape))
+
+
 @pytest.mark.parametrize("shape", ["openai", "anthropic", "mcp"])
 def test_the_vendors_own_types_take_the_tools(world: World, shape: str) -> None:
     world.operation(parameters=AWKWARD, description="Sends money back.", approval=None).ok()
     body = fetch(world, shape)
-    if shape == "openai":
-        taken = TypeAdapter(list[ChatCompletionToolParam]).validate_python(body["tools"])
-        assert taken == body["tools"]
-    elif shape == "anthropic":
-        adapter = TypeAdapter(list[ToolParam])
-        assert adapter.validate_python(body["tools"]) == body["tools"]
-    else:
-        read = ListToolsResult.model_validate({"tools": body["tools"]})
-        dumped = read.model_dump(by_alias=True, exclude_none=True, mode="json")["tools"]
-        assert dumped == body["tools"]
+    check_by_vendor(shape, body["tools"])
     assert list(body["operations"].values()) == [
         "payments.charge_lookup",
         "payments.refund",

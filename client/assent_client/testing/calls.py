@@ -85,7 +85,7 @@ def _ask(store: Store, operation: Operation, run: Row, call: Row) -> None:
         title=operation.name,
         description=call["reason"],
         tool_call=call["id"],
-        actions=parse_actions(operation.actions, for_call=True),
+        actions=operation.actions,
         initial_work=call["arguments"] if operation.allow_edit else None,
         draft=call["arguments"] if operation.allow_edit else None,
         timeout_seconds=operation.timeout_seconds,

@@ -77,7 +77,7 @@ def cancel(store: Store, task: Row, reason: str, comment: str, *, by: Row) -> No
         "cancelled",
         cancelled_reason=reason,
         comment=comment or None,
-        decided_by=by,
+        decided_by={**by, "on_behalf_of": None},
         summary=summary,
     )
     store.note("task.cancelled", task, by)
@@ -93,7 +93,7 @@ def time_out_due(store: Store) -> None:
         rule = task["on_timeout"]
         action = rule.get("action") if isinstance(rule, dict) else None
         summary = f"Timed out, {action} by default" if action else "Timed out"
-        by = SYSTEM if action else None
+        by = {**SYSTEM, "on_behalf_of": None} if action else None
         close(
             store,
             task,

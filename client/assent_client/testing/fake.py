@@ -8,6 +8,7 @@ from assent_client._async.client import AsyncAssent
 from assent_client._sync.client import Assent
 from assent_client.bodies import Seconds, seconds
 from assent_client.shown import TaskInfo
+from assent_client.testing.answers import parse_actions
 from assent_client.testing.closing import time_out_due
 from assent_client.testing.operations import Operation
 from assent_client.testing.schemas import check_schema
@@ -98,12 +99,13 @@ class FakeAssent:
             perform,
             asks,
             effect,
-            [dict(item) if isinstance(item, Mapping) else {"name": item} for item in actions],
+            parse_actions(list(actions), for_call=True),
             None if timeout is None else seconds(timeout),
             allow_edit,
             parameters or {},
             quorum,
             reviewers,
+            self._store.stamp(),
         )
 
     def block(self, operation: str, reason: str) -> None:
@@ -164,7 +166,7 @@ class FakeAssent:
             body = {name: value for name, value in more.items() if value is not None}
             body = {"action": action, "revision": row["revision"], **body}
             name = self._person_for(row, by)
-            person = {"type": "user", "id": name, "name": name, "on_behalf_of": None}
+            person = {"type": "user", "id": name, "name": name}
             done = decide_task(self._store, row, body, by=person)
             if done["outcome"] is not None:
                 done["outcome"]["channel"] = "backoffice"

@@ -32,6 +32,7 @@ class Operation:
         parameters: the JSON Schema of the arguments.
         quorum: how many people must agree; None is one.
         reviewers: the names of those who may decide; None is everybody.
+        created_at: when it was added, as the contract writes it.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Operation:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     quorum: int | None = None
     reviewers: Mapping[str, Any] | None = None
+    created_at: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """As `GET integrations/{slug}/operations/{slug}` shows it."""
@@ -62,13 +64,19 @@ class Operation:
             "requires_approval": True,
             "approval": {
                 "actions": self.actions,
+                "timeout_seconds": self.timeout_seconds,
+                "on_timeout": "return",
                 "quorum": self.quorum,
                 "reviewers": self.reviewers,
+                "allow_edit": self.allow_edit,
+                "allow_self_review": False,
+                "when": None,
             },
             "sensitive": [],
             "timeout_seconds": 30,
             "enabled": True,
             "version": 1,
+            "created_at": self.created_at,
         }
 
     def outcome(self, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -34,10 +34,10 @@ class Caller:
             raise Refused("insufficient_scope", f"This needs the scope {' or '.join(scopes)}.")
 
     def as_json(self) -> Row:
-        return {"type": "api_key", "id": self.name, "name": self.name, "on_behalf_of": None}
+        return {"type": "api_key", "id": self.name, "name": self.name}
 
 
-SYSTEM = {"type": "system", "id": None, "name": "Assent", "on_behalf_of": None}
+SYSTEM = {"type": "system", "id": "assent", "name": "Assent"}
 
 
 @dataclass

@@ -254,7 +254,7 @@ def decide_task(
         write(store, task, body["draft"], decides=True)
     task["metadata"] = {**task["metadata"], **(body.get("metadata") or {})}
     chosen = next(item for item in task["actions"] if item["name"] == action)
-    by = {**by, "on_behalf_of": body.get("on_behalf_of")}
+    actor, by = by, {**by, "on_behalf_of": body.get("on_behalf_of")}
     if not is_decided(store, task, chosen, value, body.get("comment"), by):
         task["updated_at"] = store.stamp()
         return task
@@ -269,6 +269,6 @@ def decide_task(
         decided_by=by,
         summary=f"{chosen['label']} by {by['name']}",
     )
-    store.note("task.completed", task, by)
+    store.note("task.completed", task, actor)
     follow(store, task)
     return task

@@ -86,7 +86,8 @@ def is_decided(store: Store, task: Row, action: Row, value: Any, comment: Any, b
         "at": store.stamp(),
     }
     task["votes"] = [*task["votes"], vote]
-    store.note("task.voted", task, by, action=action["name"])
+    actor = {name: by[name] for name in ("type", "id", "name")}
+    store.note("task.voted", task, actor, action=action["name"])
     if action.get("effect", "stop" if action["name"] == "reject" else "proceed") == "stop":
         return True
     agreeing = [
