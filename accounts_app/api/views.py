@@ -17,7 +17,7 @@ from accounts_app import crypto
 from accounts_app.api.fields import StrictSerializer, parse_id, read_body
 from accounts_app.api.throttling import show_rate
 from accounts_app.clock import utc_text as utc_text
-from accounts_app.errors import FieldError, Forbidden, Invalid, NotFound
+from accounts_app.errors import FieldError, Forbidden, Invalid, NotFound, ParseError
 from accounts_app.links import page_path
 from accounts_app.models import Agent
 from accounts_app.scoping import Actor
@@ -62,9 +62,16 @@ class ApiView(GenericAPIView[Any]):
         return done
 
     def parsed(self) -> Any:
-        """The body as JSON; reading it comes before every other check."""
+        """The body as JSON; reading it comes before every other check.
+
+        Raises:
+            ParseError: the length that was declared is no number.
+        """
         # Read as bytes first, so that a replay can be compared with them.
-        _ = self.request._request.body
+        try:
+            _ = self.request._request.body
+        except ValueError as error:
+            raise ParseError("The Content-Length is no number.") from error
         return self.request.data if self.request._request.body else None
 
     def body(self, serializer: type[StrictSerializer], data: Any) -> dict[str, Any]:

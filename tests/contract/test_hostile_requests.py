@@ -176,14 +176,14 @@ class Target:
         if path.startswith("webhooks/deliveries"):
             return path.replace("{id}", str(Delivery.objects.latest("created_at").pk))
         names = {
-            "agents": "support",
-            "integrations": "payments",
+            "agents": "research",
+            "integrations": "spare",
             "webhooks": "ops",
             "guard": "odd",
         }
-        path = path.replace("{integration}", "payments")
+        path = path.replace("{integration}", "spare")
         first = path.split("/")[0]
-        slug = "refund" if "/operations/" in path else names.get(first, "")
+        slug = "spare" if "/operations/" in path else names.get(first, "")
         return path.replace("{slug}", slug).replace("{id}", self.row(first))
 
     def row(self, kind: str) -> str:
@@ -213,7 +213,11 @@ def put_up(world: World) -> None:
     hook = {"url": "https://example.com/", "events": ["task.created"], "enabled": True}
     world.admin.put("webhooks/ops", hook).ok(201)
     world.admin.post("webhooks/ops/ping").ok(202)
-    world.admin.put("guard/rules/odd", BODIES["RuleBody"]).ok(201)
+    world.admin.put("guard/rules/odd", {**BODIES["RuleBody"], "enabled": False}).ok(201)
+    # Brought to any state that a body may ask for, so that nothing else rests on them.
+    world.admin.put("integrations/spare", {"name": "Spare", "kind": "client"}).ok(201)
+    operation = {"name": "Spare", "effect": "read"}
+    world.admin.put("integrations/spare/operations/spare", operation).ok(201)
     for api in (world.agent, world.decider, world.admin):
         api.checked = False
 
@@ -329,7 +333,7 @@ HEADERS = {
     "Accept": ["", "text/html", ";;;", "*/*;q=nonsense", "\u00e4"],
     "Content_Encoding": ["gzip", "nonsense"],
     "X_HTTP_Method_Override": ["DELETE"],
-    "Content_Length": ["0", "-1", "nonsense", "99999999"],
+    "Content_Length": ["nonsense", "1e3", "99999999"],
     "Authorization": [
         "",
         "Bearer",
