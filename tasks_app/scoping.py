@@ -1,13 +1,19 @@
 """Which tasks an actor may know of, and which of them they may see in full (promise 11)."""
 
+import datetime as dt
 from typing import Any, Self
 
 from django.apps import apps
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Q, QuerySet, Value
+from django.db.models.functions import Coalesce
 
 from accounts_app.scoping import Actor, WorkspaceQuerySet
 from accounts_app.states import ActorType, Permission
 from tasks_app.states import ANOMALIES, TaskStatus
+
+NEVER = dt.datetime(9999, 12, 31, tzinfo=dt.UTC)
+DUE_OR_NEVER = Coalesce("due_at", Value(NEVER))
+"""What the deadline's order sorts by; the index `task_by_deadline` holds the same expression."""
 
 
 class TaskQuerySet(WorkspaceQuerySet[Any]):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from accounts_app.clock import db_now
@@ -15,6 +15,7 @@ from accounts_app.models import AuditEntry
 from accounts_app.scoping import Actor
 from accounts_app.states import Permission
 from tasks_app.models import Comment, Presence, UserTask, Vote
+from tasks_app.scoping import DUE_OR_NEVER
 from tasks_app.states import GROUPS, PRESENCE_SECONDS, About, TaskStatus
 
 PENDING, COMPLETED = "pending", "completed"
@@ -24,7 +25,6 @@ SORTS = {
     "due": "due_or_never",
     "decided": "-completed_at",
 }
-NEVER = dt.datetime(9999, 12, 31, tzinfo=dt.UTC)
 MAX_COUNTED = 500
 EARLIER_LOOKED_AT = 500
 
@@ -60,7 +60,8 @@ def queue(actor: Actor, wanted: Wanted, now: dt.datetime) -> QuerySet[UserTask]:
     """The tasks that somebody asks for, of those that they may see; not ordered."""
     rows: QuerySet[UserTask] = UserTask.objects.visible_to(actor)
     if wanted.tab == COMPLETED:
-        rows = rows.exclude(status=TaskStatus.PENDING)
+        # Said by the time too, which lets the index begin behind all that is pending.
+        rows = rows.exclude(status=TaskStatus.PENDING).filter(completed_at__isnull=False)
     else:
         rows = rows.filter(status=TaskStatus.PENDING)
     if wanted.group:
@@ -105,7 +106,7 @@ def _flagged(
     if flag == "unroutable":
         return rows.filter(unroutable=True)
     if flag == "unknown":
-        return rows.filter(about="outcome")
+        return rows.filter(about=About.OUTCOME)
     return rows
 
 
@@ -125,7 +126,7 @@ def page_of(
     order = SORTS[sort]
     column, descending = order.lstrip("-"), order.startswith("-")
     if column == "due_or_never":
-        rows = rows.annotate(due_or_never=Coalesce("due_at", Value(NEVER)))
+        rows = rows.annotate(due_or_never=DUE_OR_NEVER)
     if after is not None:
         side = "lt" if descending else "gt"
         moment, key = after
@@ -247,7 +248,11 @@ def earlier_decisions(
         return {}
     found: dict[tuple[UUID, UUID], list[UserTask]] = {pair: [] for pair in pairs}
     seen: QuerySet[UserTask] = UserTask.objects.visible_to(actor)
-    seen = seen.filter(status=TaskStatus.COMPLETED).select_related("tool_call").only(*_EARLIER)
+    seen = (
+        seen.filter(status=TaskStatus.COMPLETED, completed_at__isnull=False)
+        .select_related("tool_call")
+        .only(*_EARLIER)
+    )
     for task in seen.order_by("-completed_at", "-pk")[:EARLIER_LOOKED_AT]:
         if task.timed_out or task.about != About.CALL or task.tool_call is None:
             continue

@@ -56,6 +56,7 @@ def pictures() -> dict[str, tuple[str, str, dict[str, int]]]:
         "run-light": (f"review/runs/{decided.run_id}/?task={decided.pk}", "light", DESK),
         "dashboard-light": ("dashboard/", "light", DESK),
         "together-light": (f"{queue}?q=refund", "light", DESK),
+        "guard-overview-light": ("guard/", "light", DESK),
         "guard-dark": (f"{queue}?kind=anomaly", "dark", DESK),
     }
 

@@ -13,7 +13,8 @@ from uuid import UUID
 from django.http import QueryDict
 from django.utils import timezone
 
-from tasks_app.selectors import COMPLETED, NEVER, PENDING, SORTS, Wanted
+from tasks_app.scoping import NEVER
+from tasks_app.selectors import COMPLETED, PENDING, SORTS, Wanted
 from tasks_app.states import GROUPS
 
 TABS = {PENDING: "Pending", COMPLETED: "Completed"}

@@ -12,7 +12,6 @@ from accounts_app.errors import FieldError, Invalid
 from tasks_app.models import UserTask
 from tasks_app.states import GROUPS, Kind, TaskStatus
 
-NEVER = dt.datetime(9999, 12, 31, tzinfo=dt.UTC)
 ORDERS = {
     "-created_at": NEWEST_FIRST,
     "created_at": Order("created_at", descending=False),

@@ -3,8 +3,6 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, ClassVar
 
-from django.db.models import Value
-from django.db.models.functions import Coalesce
 from django.http import HttpResponse
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -27,8 +25,9 @@ from accounts_app.models import AuditEntry
 from accounts_app.states import Scope
 from integrations_app.models import Run
 from tasks_app.api.shown import show_event, show_result, show_task, tasks_to_show
-from tasks_app.api.task_filters import NEVER, ORDERS, TaskFilter, read_moment
+from tasks_app.api.task_filters import ORDERS, TaskFilter, read_moment
 from tasks_app.models import UserTask
+from tasks_app.scoping import DUE_OR_NEVER
 from tasks_app.services.creating import TaskRequest, create_task
 from tasks_app.states import TaskStatus
 from tasks_app.stats import task_stats
@@ -157,7 +156,7 @@ class TasksView(TaskApiView):
             detail = f"Choose from {', '.join(ORDERS)}."
             raise Invalid([FieldError("ordering", "invalid_value", detail)])
         if name == "due_at":
-            rows = rows.annotate(due_or_never=Coalesce("due_at", Value(NEVER)))
+            rows = rows.annotate(due_or_never=DUE_OR_NEVER)
         return Response(
             page_of(
                 request,

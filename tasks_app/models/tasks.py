@@ -8,7 +8,7 @@ from accounts_app.models import Agent, JSONTextField, User, WorkspaceModel
 from accounts_app.states import Channel
 from guard_app.models import Incident
 from integrations_app.models import Run, Session, ToolCall
-from tasks_app.scoping import TaskQuerySet
+from tasks_app.scoping import DUE_OR_NEVER, TaskQuerySet
 from tasks_app.states import About, CancelReason, Kind, TaskStatus
 
 
@@ -120,8 +120,16 @@ class UserTask(WorkspaceModel):
         ]
         indexes: ClassVar = [
             models.Index(fields=["workspace", "status", "-created_at", "-id"], name="task_list"),
+            models.Index(fields=["workspace", "-created_at", "-id"], name="task_newest"),
             models.Index(fields=["workspace", "-completed_at", "-id"], name="task_decided"),
             models.Index(fields=["due_at"], condition=Q(status="pending"), name="task_due"),
+            models.Index(
+                F("workspace"),
+                DUE_OR_NEVER,
+                F("id"),
+                condition=Q(status="pending"),
+                name="task_by_deadline",
+            ),
             models.Index(fields=["run"], condition=Q(status="pending"), name="task_open_in_run"),
             models.Index(
                 fields=["next_reminder_at"],
@@ -137,6 +145,11 @@ class UserTask(WorkspaceModel):
                 fields=["workspace"],
                 condition=Q(status="pending", unroutable=True),
                 name="task_unroutable",
+            ),
+            models.Index(
+                fields=["workspace"],
+                condition=Q(status="pending", about=About.OUTCOME),
+                name="task_unknown",
             ),
             models.Index(
                 F("workspace"), Upper("participant"), F("created_at").desc(), name="task_of_person"
