@@ -7,6 +7,7 @@ nothing but the product and its database is timed. See benchmarks/README.md.
 import argparse
 import contextlib
 import datetime as dt
+import gc
 import json
 import os
 import statistics
@@ -229,7 +230,10 @@ def run(rows: int, rounds: int) -> int:
     for total in (10_000, rows):
         seconds = fill(first, total)
         say(f"{total:,} tasks, {total // PENDING_SHARE:,} pending; filled in {seconds:.0f} s")
-        results.append(measure(ask, "4711", rounds))
+        # The tests' own helpers hold large documents, which no server has to walk over.
+        gc.collect()
+        gc.freeze()
+        results.append(measure(ask, "4710", rounds))
         table(results[-1])
         found[f"{total}"] = {"fill s": round(seconds, 1), **results[-1]}
         first = total + 1
