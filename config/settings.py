@@ -188,6 +188,11 @@ SOCIALACCOUNT_STORE_TOKENS = False
 SOCIALACCOUNT_PROVIDERS = _openid_connect()
 ASSENT_OIDC_ORIGIN = "/".join(_env("ASSENT_OIDC_ISSUER").split("/")[:3])
 locals().update(mail_settings(_env("ASSENT_SMTP_URL")))
+ASSENT_MAIL = bool(_env("ASSENT_SMTP_URL"))
+ASSENT_NOTIFY_SCHEMES = tuple(name for name in _env("ASSENT_NOTIFY_SCHEMES").split(",") if name)
+ASSENT_NOTIFY_PRIVATE = tuple(
+    place.strip().lower() for place in _env("ASSENT_NOTIFY_PRIVATE").split(",") if place.strip()
+)
 DEFAULT_FROM_EMAIL = _env("ASSENT_MAIL_FROM", "Assent <assent@localhost>")
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_USERNAME_CALLABLE = "accounts_app.backoffice.signing_in.attempted_name"
@@ -373,5 +378,7 @@ LOGGING = {
     "loggers": {
         name: {"level": "WARNING"}
         for name in ("httpcore2", "httpx2", "django.db.backends", "amqp", "kombu")
-    },
+    }
+    # Its warnings name hosts and paths of addresses, its debugging whole messages.
+    | {"apprise": {"level": "CRITICAL"}},
 }
