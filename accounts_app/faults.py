@@ -37,6 +37,7 @@ POINTS = (
     "expire.after_cas",
     "recover.before_commit",
     "webhook.after_send",
+    "notice.after_send",
 )
 """Every point on the way from a call that was asked for to the news of its end."""
 

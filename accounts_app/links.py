@@ -8,6 +8,8 @@ PATHS = {
     "run": "/admin/review/runs/{}/",
     "incident": "/admin/guard/incidents/{}/",
     "session": "/admin/review/sessions/{}/",
+    "queue": "/admin/review/approvals/",
+    "notifications": "/admin/profile/notifications/",
 }
 
 

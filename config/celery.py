@@ -166,6 +166,7 @@ def job_settings() -> dict[str, Any]:
             "tasks_app.sweep": {"queue": SWEEPS},
             "integrations_app.prune": {"queue": SWEEPS},
             "integrations_app.deliver": {"queue": WEBHOOKS},
+            "tasks_app.notify": {"queue": WEBHOOKS},
         },
         "task_serializer": "json",
         "accept_content": ["json"],

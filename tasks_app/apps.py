@@ -8,6 +8,7 @@ class TasksAppConfig(AppConfig):
     def ready(self) -> None:
         """Fill the hooks through which the parts below move tasks along."""
         from accounts_app.services.hooks import account_hooks
+        from guard_app.services.hooks import guard_hooks
         from integrations_app.services.hooks import hooks
         from tasks_app.services.call_tasks import (
             open_outcome_question,
@@ -16,6 +17,8 @@ class TasksAppConfig(AppConfig):
         )
         from tasks_app.services.closing import drop_with_runs, pending_in
         from tasks_app.services.leaving import release_tasks_of
+        from tasks_app.services.notifying import tell_of_incident
+        from tasks_app.services.telling import drop_pending
 
         account_hooks.member_deactivated = release_tasks_of
         hooks.runs_ended = drop_with_runs
@@ -23,3 +26,5 @@ class TasksAppConfig(AppConfig):
         hooks.call_changed = reroute
         hooks.call_unknown = open_outcome_question
         hooks.has_open_tasks = pending_in
+        hooks.restored = drop_pending
+        guard_hooks.incident_opened = tell_of_incident

@@ -9,7 +9,8 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from integrations_app.services import execution
-from tasks_app.services import anomalies, sweeping
+from tasks_app.services import anomalies, sweeping, telling
+from tasks_app.services.notifying import NOTIFY
 
 
 @shared_task(name="tasks_app.execute_call", bind=True, ignore_result=True)
@@ -27,6 +28,12 @@ def execute_call(self: Task[Any, Any], call_id: str) -> None:
 def screen_later(call_id: str) -> None:
     """Let the slow rules look at a call after the fact."""
     anomalies.screen_later(UUID(call_id))
+
+
+@shared_task(name=NOTIFY, ignore_result=True)
+def notify() -> None:
+    """Tell members what is due."""
+    telling.tell_due()
 
 
 @shared_task(name="tasks_app.sweep", ignore_result=True)

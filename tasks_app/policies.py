@@ -6,7 +6,7 @@ from accounts_app.errors import Forbidden
 from accounts_app.scoping import Actor
 from accounts_app.services.reviewers import Person
 from accounts_app.states import ActorType, Permission, Scope
-from tasks_app.models import UserTask
+from tasks_app.models import Reviewer, UserTask
 from tasks_app.states import ANOMALIES, DASHBOARD_ONLY, SEPARATED, About
 
 
@@ -32,12 +32,34 @@ def is_excluded(task: UserTask, user_id: int | None, identities: Collection[str]
     return bool(session.participant) and session.participant.casefold() in identities
 
 
-def candidates(task: UserTask, members: Iterable[Person]) -> list[Person]:
-    """Those of a workspace who may decide the task; exclusion comes first."""
-    return [member for member in members if _could_decide(member, task)]
+def candidates(
+    task: UserTask, members: Iterable[Person], *, level: int | None = None
+) -> list[Person]:
+    """Those of a workspace who may decide the task; exclusion comes first.
+
+    Args:
+        task: with its session.
+        members: of its workspace.
+        level: as it was at this level of escalation; None is the present one.
+    """
+    named = names_of(task, level)
+    return [member for member in members if _could_decide(member, task, named)]
 
 
-def _could_decide(member: Person, task: UserTask) -> bool:
+def names_of(task: UserTask, level: int | None = None) -> list[Reviewer]:
+    """The rows of those whom the task names up to a level; one query at most."""
+    level = task.escalation_level if level is None else level
+    if not task.named and not level:
+        return []
+    return [row for row in task.reviewer_rows.all() if row.level <= level]
+
+
+def is_among(member: Person, rows: Iterable[Reviewer]) -> bool:
+    """Whether one of these rows means this person, by themselves or by a group."""
+    return any(row.user_id == member.user_id or row.group_id in member.groups for row in rows)
+
+
+def _could_decide(member: Person, task: UserTask, named: Iterable[Reviewer]) -> bool:
     if is_excluded(task, member.user_id, member.identities):
         return False
     if task.kind in ANOMALIES:
@@ -46,8 +68,7 @@ def _could_decide(member: Person, task: UserTask) -> bool:
         return True
     if Permission.DECIDE_TASKS not in member.permissions:
         return False
-    rows = [row for row in task.reviewer_rows.all() if row.level <= task.escalation_level]
-    if any(row.user_id == member.user_id or row.group_id in member.groups for row in rows):
+    if is_among(member, named):
         return True
     everywhere = Permission.SEE_ALL_TASKS in member.permissions or not member.limited_to
     return not task.named and (everywhere or task.agent_id in member.limited_to)

@@ -97,3 +97,44 @@ class MessageRole(TextChoices):
 
 PRESENCE_SECONDS = 45
 """So long a task counts as open somewhere after it was last said to be."""
+
+
+class NoticeKind(TextChoices):
+    """Of what a member is told; `test` is what they send themselves to try it."""
+
+    NEW = "new", "A new task that I may decide"
+    MINE = "mine", "A task that names me, or is handed to me"
+    REMINDER = "reminder", "A deadline comes near"
+    ESCALATED = "escalated", "A task that is escalated to me"
+    ANSWERED = "answered", "The agent answered what I asked back"
+    TIMED_OUT = "timed_out", "A task of mine timed out"
+    UNROUTABLE = "unroutable", "A task that nobody can decide"
+    INCIDENT = "incident", "The guard opened an incident"
+    TEST = "test", "A test"
+
+
+class NoticeTime(TextChoices):
+    """How soon a member wants to be told."""
+
+    IMMEDIATE = "immediate", "At once"
+    DIGEST = "digest", "In the digest"
+    OFF = "off", "Never"
+
+
+DEFAULT_TIMES: dict[str, NoticeTime] = {kind.value: NoticeTime.IMMEDIATE for kind in NoticeKind} | {
+    NoticeKind.TIMED_OUT.value: NoticeTime.DIGEST
+}
+
+
+class NoticeStatus(TextChoices):
+    """Where a notification is on its way."""
+
+    PENDING = "pending", "Waits"
+    SENT = "sent", "Sent"
+    DROPPED = "dropped", "Not needed any more"
+    FAILED = "failed", "Given up"
+
+
+NOTICE_MOVES: Moves = {
+    NoticeStatus.PENDING: frozenset({NoticeStatus.SENT, NoticeStatus.DROPPED, NoticeStatus.FAILED}),
+}

@@ -15,6 +15,7 @@ from accounts_app.services.audit import register_verbs
 from accounts_app.services.unit import Unit, unit_of_work
 from accounts_app.states import Permission, permissions_of
 from guard_app.models import GuardRule, Incident, IncidentNote
+from guard_app.services.hooks import guard_hooks
 from guard_app.states import (
     INCIDENT_MOVES,
     INCIDENT_OPEN,
@@ -91,6 +92,7 @@ def _open(unit: Unit, rule: GuardRule, call: ToolCall, effect: GuardEffect) -> I
     facts = {"rule": rule.slug, "agent": call.agent.slug, "operation": call.operation.reference}
     unit.audit(actor, "incident.opened", subject_of(incident), facts)
     announce(unit, call.workspace_id, "incident.opened", incident.pk, _event_data(incident))
+    guard_hooks.incident_opened(unit, actor, incident)
     return incident
 
 

@@ -16,6 +16,7 @@ from accounts_app.services.audit import register_verbs
 from accounts_app.services.unit import unit_of_work
 from accounts_app.states import ActorType, Permission
 from integrations_app.models import Delivery, ToolCall
+from integrations_app.services.hooks import hooks
 from integrations_app.services.outbox import DELIVER
 from integrations_app.states import CALL_OPEN, DELIVERY_OPEN, CallStatus
 
@@ -50,9 +51,10 @@ def hold_everything() -> dict[str, int]:
     Tasks can be decided meanwhile; a call that is approved stays on hold all the same.
 
     Returns:
-        How many calls and webhook deliveries were put on hold.
+        How many calls and webhook deliveries were put on hold, and how many notifications were
+        dropped: people see what waits in the queue.
     """
-    done = {"calls_held": 0, "deliveries_held": 0}
+    done = {"calls_held": 0, "deliveries_held": 0, "notifications_dropped": 0}
     for workspace in Workspace.objects.order_by("slug"):
         with unit_of_work() as unit:
             calls = ToolCall.objects.in_workspace(workspace.pk).filter(
@@ -64,6 +66,7 @@ def hold_everything() -> dict[str, int]:
             facts = {
                 "calls": calls.update(held=True),
                 "deliveries": deliveries.update(held=True),
+                "notifications": hooks.restored(workspace.pk),
             }
             actor = system_actor(workspace.pk, "restored")
             unit.audit(
@@ -71,6 +74,7 @@ def hold_everything() -> dict[str, int]:
             )
         done["calls_held"] += facts["calls"]
         done["deliveries_held"] += facts["deliveries"]
+        done["notifications_dropped"] += facts["notifications"]
     return done
 
 

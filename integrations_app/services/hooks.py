@@ -56,6 +56,10 @@ def _no_tasks(run_id: UUID) -> bool:
     return False
 
 
+def _nothing_dropped(workspace_id: UUID) -> int:
+    return 0
+
+
 @dataclass(slots=True)
 class Hooks:
     """What the higher parts do along.
@@ -68,6 +72,7 @@ class Hooks:
             queued, and must be routed anew.
         call_unknown: nobody can say whether the call happened; ask a person.
         has_open_tasks: whether a blocking task of the run is pending.
+        restored: drop what the backup would still tell people; returns how many messages.
     """
 
     runs_ended: OnRunsEnded = field(default=_no_run_ended)
@@ -75,6 +80,7 @@ class Hooks:
     call_changed: OnCall = field(default=_no_call)
     call_unknown: OnCall = field(default=_no_call)
     has_open_tasks: Callable[[UUID], bool] = field(default=_no_tasks)
+    restored: Callable[[UUID], int] = field(default=_nothing_dropped)
 
 
 hooks = Hooks()

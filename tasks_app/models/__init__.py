@@ -1,4 +1,5 @@
 from tasks_app.models.messages import Message
+from tasks_app.models.notifications import Notification, NotificationSettings
 from tasks_app.models.presence import Presence
 from tasks_app.models.reviewing import Comment, DraftRevision, Reviewer, Vote
 from tasks_app.models.sweeps import SweepRun
@@ -9,6 +10,8 @@ __all__ = [
     "Decision",
     "DraftRevision",
     "Message",
+    "Notification",
+    "NotificationSettings",
     "Presence",
     "Reviewer",
     "SweepRun",

@@ -9,7 +9,7 @@ from accounts_app.clock import DbNow
 from accounts_app.errors import Conflict, DomainError, Forbidden
 from accounts_app.moves import advance
 from accounts_app.scoping import Actor
-from accounts_app.services.reviewers import granted_of, people
+from accounts_app.services.reviewers import Granted, granted_of, people
 from accounts_app.services.unit import Unit, unit_of_work
 from integrations_app.models import Clearance, Operation, ToolCall
 from integrations_app.policies import read_policy
@@ -70,10 +70,10 @@ def open_approval(
         named=policy.reviewers is not None,
         allow_self_review=policy.allow_self_review,
         stale={"changed": list(stale)} if stale else None,
+        levels=[granted_of(level) for level in policy.granted],
     )
     if policy.allow_edit:
         keep_revision(unit, actor, task)
-    name_reviewers(unit, task, [granted_of(level) for level in policy.granted])
     if task.named or task.quorum is not None:
         flag_unroutable(unit, actor, task, people(task.workspace_id))
     return task
@@ -126,8 +126,18 @@ def open_outcome_question(unit: Unit, actor: Actor, call: ToolCall) -> None:
     )
 
 
-def ask(unit: Unit, actor: Actor, call: ToolCall, **columns: Any) -> UserTask:
-    """Make a task about a call; `columns` are those in which the kinds differ."""
+def ask(
+    unit: Unit, actor: Actor, call: ToolCall, *, levels: Sequence[Granted] = (), **columns: Any
+) -> UserTask:
+    """Make a task about a call; `columns` are those in which the kinds differ.
+
+    Args:
+        unit: the transaction.
+        actor: whose act led here.
+        call: what it is about.
+        levels: whom it names, and whom each escalation.
+        columns: of the row.
+    """
     seconds = columns.get("timeout_seconds")
     session = call.run.session
     task = UserTask.objects.create(
@@ -143,6 +153,7 @@ def ask(unit: Unit, actor: Actor, call: ToolCall, **columns: Any) -> UserTask:
         due_at=None if seconds is None else unit.now + dt.timedelta(seconds=seconds),
         **{"kind": Kind.APPROVAL, "participant": session.participant, **columns},
     )
+    name_reviewers(unit, task, levels)
     announce_new(unit, actor, task)
     unit.wake(call.pk)
     return task

@@ -27,6 +27,7 @@ from tasks_app.models import UserTask
 from tasks_app.services.asking import check_asking_is_on, default_timeout
 from tasks_app.services.closing import cancel, subject_of
 from tasks_app.services.drafts import keep_revision
+from tasks_app.services.notifying import tell_of_new
 from tasks_app.services.reminders import first_times, parse_reminders
 from tasks_app.services.routing import flag_unroutable, name_reviewers
 from tasks_app.states import ANOMALIES, APPROVALS, WITH_QUORUM, CancelReason, Kind
@@ -224,10 +225,11 @@ def _asking(kind: str, run: Run) -> dict[str, Any]:
 
 
 def announce_new(unit: Unit, actor: Actor, task: UserTask) -> None:
-    """Write down that a task was made, and tell who waits."""
+    """Write down that a task was made, reviewers and all, and tell who waits and who decides."""
     facts = {"kind": task.kind, "agent": task.agent.slug}
     unit.audit(actor, "task.created", subject_of(task), facts)
     announce(unit, task.workspace_id, "task.created", task.pk, event_data(task))
+    tell_of_new(unit, actor, task)
     unit.wake(task.pk, task.run_id)
 
 

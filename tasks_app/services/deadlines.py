@@ -21,6 +21,7 @@ from tasks_app.kinds import CheckedAnswer
 from tasks_app.models import UserTask
 from tasks_app.services.call_tasks import apply_decision, time_out_call
 from tasks_app.services.closing import subject_of, time_out
+from tasks_app.services.notifying import tell_of_deadline, tell_of_escalation, tell_of_time_out
 from tasks_app.services.reminders import next_reminder
 from tasks_app.services.routing import flag_unroutable
 
@@ -69,6 +70,7 @@ def _time_out(unit: Unit, actor: Actor, task: UserTask, default: CheckedAnswer |
     if not time_out(unit, actor, task, default):
         return False
     fault("expire.after_cas")
+    tell_of_time_out(unit, actor, task)
     if default is not None and task.tool_call is not None:
         name, effect = default.action.name, default.action.effect
         detail = "Nobody decided before the deadline."
@@ -98,6 +100,7 @@ def _escalate(unit: Unit, actor: Actor, task: UserTask, escalation: dict[str, An
     facts = {"level": level + 1, "to": escalation["reviewers"], "due_at": due_at.isoformat()}
     unit.audit(actor, "task.escalated", subject_of(task), facts)
     flag_unroutable(unit, actor, task, people(task.workspace_id))
+    tell_of_escalation(unit, actor, task)
     unit.wake(task.pk, task.run_id)
     return True
 
@@ -112,7 +115,7 @@ def due_reminders(limit: int) -> list[UUID]:
 
 def remind(task_id: UUID) -> bool:
     """Remind once of a deadline; what downtime left out is not repeated."""
-    task = UserTask.objects.get(pk=task_id)
+    task = UserTask.objects.select_related("session").get(pk=task_id)
     with unit_of_work() as unit:
         following = next_reminder(task.due_at, task.remind_before_seconds, after=unit.now)
         due = UserTask.objects.pending().filter(
@@ -127,5 +130,6 @@ def remind(task_id: UUID) -> bool:
         actor = system_actor(task.workspace_id, "deadline")
         facts = {"due_at": task.due_at.isoformat() if task.due_at else None}
         unit.audit(actor, "task.reminded", subject_of(task), facts)
+        tell_of_deadline(unit, actor, task)
         unit.wake(task.pk)
     return True

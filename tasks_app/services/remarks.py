@@ -16,6 +16,7 @@ from tasks_app.services.access import get_task, pending_task
 from tasks_app.services.closing import subject_of
 from tasks_app.services.drafts import edit
 from tasks_app.services.messages import say
+from tasks_app.services.notifying import tell_of_answer
 from tasks_app.states import CommentType, MessageRole
 
 register_verbs(
@@ -89,6 +90,7 @@ def inform(actor: Actor, task_id: UUID, read: Callable[[], Information]) -> Comm
         UserTask.objects.filter(pk=task.pk).update(
             question=None, revision=task.revision, updated_at=unit.now
         )
+        tell_of_answer(unit, actor, task)
         return _say(unit, actor, task, CommentType.INFORMATION, information.text)
 
 

@@ -17,6 +17,7 @@ from tasks_app.policies import candidates, check_may_decide, is_excluded
 from tasks_app.services.access import get_task, pending_task
 from tasks_app.services.claims import FREE
 from tasks_app.services.closing import subject_of
+from tasks_app.services.notifying import tell_handed, tell_of_unroutable
 
 register_verbs(
     {
@@ -72,6 +73,8 @@ def flag_unroutable(unit: Unit, actor: Actor, task: UserTask, members: Sequence[
     task.unroutable = unroutable
     verb = "task.unroutable" if unroutable else "task.routable"
     unit.audit(actor, verb, subject_of(task))
+    if unroutable:
+        tell_of_unroutable(unit, actor, task)
     unit.wake(task.pk)
     return True
 
@@ -94,7 +97,9 @@ def assign(actor: Actor, task_id: UUID, username: str, comment: str = "") -> Use
         )
         facts = {"to": username, "comment": comment}
         unit.audit(actor, "task.assigned", subject_of(task), facts)
-        flag_unroutable(unit, actor, get_task(actor, task_id), people(task.workspace_id))
+        present = get_task(actor, task_id)
+        flag_unroutable(unit, actor, present, people(task.workspace_id))
+        tell_handed(unit, actor, present, person.user_id)
         unit.wake(task.pk)
     return get_task(actor, task_id)
 
@@ -120,6 +125,7 @@ def delegate(actor: Actor, task_id: UUID, username: str, comment: str = "") -> U
         )
         facts = {"to": username, "comment": comment}
         unit.audit(actor, "task.delegated", subject_of(task), facts)
+        tell_handed(unit, actor, task, person.user_id)
         unit.wake(task.pk)
     return get_task(actor, task_id)
 
@@ -141,6 +147,7 @@ def give_back(actor: Actor, task_id: UUID, comment: str = "") -> UserTask:
             assigned_to=task.delegated_by_id, delegated_by=None, updated_at=unit.now
         )
         unit.audit(actor, "task.given_back", subject_of(task), {"comment": comment})
+        tell_handed(unit, actor, task, task.delegated_by_id)
         unit.wake(task.pk)
     return get_task(actor, task_id)
 

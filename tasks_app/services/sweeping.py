@@ -30,6 +30,8 @@ from tasks_app.services.call_moves import EXECUTE
 from tasks_app.services.claims import drop_claim, lapsed_claims
 from tasks_app.services.consistency import CHECKS, check_routes
 from tasks_app.services.deadlines import due_reminders, due_tasks, expire, remind
+from tasks_app.services.notifying import NOTIFY
+from tasks_app.services.telling import bury_unheard, due_members, forget_told, tell
 
 BATCH = 500
 WAKES_KEPT = 10_000
@@ -58,20 +60,24 @@ def sweep(*, execute_here: bool) -> dict[str, int]:
         "claims_lapsed": work.through(lapsed_claims, drop_claim),
         "calls_recovered": work.through(lapsed_calls, lambda pk: bool(recover(pk))),
         "deliveries_buried": bury_exhausted(BATCH),
+        "notifications_buried": bury_unheard(BATCH),
     }
     if execute_here:
         done["calls_executed"] = work.through(due_calls, lambda pk: bool(execute(pk).status))
         done["replays_run"] = work.through(due_replays, run_replay)
         done["webhooks_sent"] = work.through(due_webhooks, deliver_all)
+        done["members_told"] = work.through(due_members, tell)
     else:
         done["calls_rung"] = _ring_again(due_calls, EXECUTE)
         done["replays_rung"] = _ring_again(due_replays, REPLAY)
         done["webhooks_rung"] = _ring_again(due_webhooks, DELIVER)
+        done["notifications_rung"] = _ring_for_members()
     done["calls_learned"] = learn_when_behind()
     done["screened_late"] = work.through(late_screenings, screen_later)
     if _is_turn(CHECKS_HEARTBEAT, CHECK_EVERY) or execute_here:
         done |= {name: work.through(find, act) for name, (find, act) in CHECKS.items()}
         done["routes_changed"] = check_routes()
+        done["notifications_forgotten"] = forget_told(BATCH)
     done["replays_forgotten"] = forget_old()
     forget_windows()
     done["failed"] = work.failed
@@ -157,6 +163,15 @@ def _ring_again(find: Callable[[int], list[UUID]], job: str) -> int:
             for pk in found:
                 unit.ring(job, pk)
     return len(found)
+
+
+def _ring_for_members() -> int:
+    """One ring, however many members are due: a worker goes through them."""
+    found = len(due_members(1))
+    if found:
+        with unit_of_work() as unit:
+            unit.ring(NOTIFY)
+    return found
 
 
 def _prune_wakes() -> None:

@@ -49,7 +49,7 @@ def test_nothing_goes_out_after_a_restore(
 ) -> None:
     calls = in_flight(world)
     done = json.loads(call_command("restored"))
-    assert done == {"calls_held": 4, "deliveries_held": 1}
+    assert done == {"calls_held": 4, "deliveries_held": 1, "notifications_dropped": 0}
     held = {str(pk) for pk in Delivery.objects.values_list("pk", flat=True)}
     task = world.agent.get(f"tool-calls/{calls['waits']}")["task"]
     world.decider.post(f"tasks/{task}/approve").ok()
