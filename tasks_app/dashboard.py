@@ -13,7 +13,8 @@ from accounts_app.scoping import Actor
 from accounts_app.states import Permission
 from integrations_app.models import Delivery
 from integrations_app.states import DeliveryStatus
-from tasks_app.models import UserTask
+from tasks_app.models import Notification, UserTask
+from tasks_app.selectors import failed_notices
 from tasks_app.states import About, Kind, TaskStatus
 
 MAX_PENDING = 1000
@@ -149,8 +150,14 @@ def alarms(actor: Actor, now: dt.datetime) -> list[Alarm]:
         found.append(
             Alarm("failed webhook deliveries in a week", _capped(failed), "/admin/webhooks/")
         )
+        untold = failed_notices(actor, now - dt.timedelta(days=7))
+        found.append(
+            Alarm(
+                "failed notifications in a week", _capped(untold), "/admin/members/notifications/"
+            )
+        )
     return found
 
 
-def _capped(rows: QuerySet[UserTask] | QuerySet[Delivery]) -> int:
+def _capped(rows: QuerySet[UserTask] | QuerySet[Delivery] | QuerySet[Notification]) -> int:
     return rows.order_by().values("pk")[:MAX_COUNTED].count()

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from accounts_app.clock import db_now
-from accounts_app.models import AuditEntry
+from accounts_app.models import AuditEntry, Membership
 from accounts_app.scoping import Actor
 from accounts_app.states import Permission
-from tasks_app.models import Comment, Presence, UserTask, Vote
+from tasks_app.models import Comment, Notification, Presence, UserTask, Vote
 from tasks_app.scoping import DUE_OR_NEVER
-from tasks_app.states import GROUPS, PRESENCE_SECONDS, About, TaskStatus
+from tasks_app.states import GROUPS, PRESENCE_SECONDS, About, NoticeStatus, TaskStatus
 
 PENDING, COMPLETED = "pending", "completed"
 SORTS = {
@@ -274,6 +275,52 @@ _EARLIER = (
     "completed_at",
     "tool_call__operation_id",
 )
+
+
+NOTICES_SHOWN = 20
+NOTICES_DAYS = 30
+
+
+def notices_of(actor: Actor) -> list[Notification]:
+    """The last messages to whoever asks, newest first; which task it was about is not read."""
+    mine = Notification.objects.visible_to(actor).filter(member__user=actor.user_id)
+    told = mine.exclude(status=NoticeStatus.DROPPED)
+    return list(told.order_by("-created_at", "-pk")[:NOTICES_SHOWN])
+
+
+def failed_notices(actor: Actor, since: dt.datetime) -> QuerySet[Notification]:
+    """Messages that were given up, of the whole workspace: for admins, who count them."""
+    actor.require(Permission.MANAGE_WORKSPACE)
+    rows: QuerySet[Notification] = Notification.objects.visible_to(actor)
+    return rows.filter(status=NoticeStatus.FAILED, created_at__gte=since)
+
+
+def notices_by_member(actor: Actor) -> list[dict[str, Any]]:
+    """For each member: how many channels they have, and how many messages were given up."""
+    since = db_now() - dt.timedelta(days=NOTICES_DAYS)
+    failed = failed_notices(actor, since).order_by().values("member").annotate(number=Count("pk"))
+    numbers = {row["member"]: row["number"] for row in failed}
+    members = Membership.objects.visible_to(actor).filter(is_active=True)
+    return [
+        {
+            "name": member.user.get_username(),
+            "email": bool(settings.ASSENT_MAIL and member.user.email)
+            and chosen_email(member) is not False,
+            "addresses": len(chosen_addresses(member)),
+            "failed": numbers.get(member.pk, 0),
+        }
+        for member in members.select_related("user", "notifications").order_by("user__username")
+    ]
+
+
+def chosen_email(member: Membership) -> bool | None:
+    chosen = getattr(member, "notifications", None)
+    return None if chosen is None else chosen.email
+
+
+def chosen_addresses(member: Membership) -> list[Any]:
+    chosen = getattr(member, "notifications", None)
+    return [] if chosen is None else chosen.addresses
 
 
 def history_of(task: UserTask) -> QuerySet[AuditEntry]:

@@ -5,6 +5,7 @@ import pytest
 from accounts_app.models import Membership, User
 from accounts_app.services.membership import put_group
 from integrations_app.services.webhooks import WebhookValues, ping, put_webhook
+from tasks_app.services.notification_settings import add_address, send_test
 from tests.backoffice.conftest import Visit
 from tests.backoffice.test_review_accessible import violations
 from tests.conftest import World
@@ -22,6 +23,8 @@ def fill(world: World) -> Membership:
     values = WebhookValues(world.receiver.url, ("task.created",), allow_private_network=True)
     ping(admin, put_webhook(admin, "crm", values).webhook)
     world.refund(900).ok(201)
+    add_address(admin, "jsons://receiver.example/hook")
+    send_test(admin)
     return member
 
 
