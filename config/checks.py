@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
 from config.celery import broker_settings
+from integrations_app.messengers import SERVICES
 
 
 @register()
@@ -25,6 +26,14 @@ def check_settings(app_configs: Any, **_: Any) -> list[CheckMessage]:
         broker_settings(os.environ.get("BROKER_URL", ""), settings.ASSENT_HOME)
     except ValueError as error:
         found.append(Error(str(error), id="assent.E005"))
+    unknown = set(settings.ASSENT_NOTIFY_SCHEMES) - {*SERVICES, "none"}
+    if unknown:
+        text = f"ASSENT_NOTIFY_SCHEMES names {', '.join(sorted(unknown))}, which is not offered."
+        found.append(Error(text, hint=f"Choose from {', '.join(SERVICES)}.", id="assent.E006"))
+    for place in settings.ASSENT_NOTIFY_PRIVATE:
+        if not place.rpartition(":")[2].isdigit():
+            text = f"ASSENT_NOTIFY_PRIVATE names {place!r} without a port."
+            found.append(Error(text, hint="Write host:port.", id="assent.E007"))
     database = settings.DATABASES["default"]
     if database["ENGINE"].endswith("sqlite3"):
         options = database.get("OPTIONS", {})

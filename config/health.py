@@ -15,7 +15,7 @@ from accounts_app.models import Heartbeat
 from config.celery import app as celery_app
 from integrations_app.models import Delivery, ToolCall
 from integrations_app.states import CALL_OPEN, DELIVERY_OPEN, CallStatus
-from tasks_app.models import UserTask
+from tasks_app.models import Notification, UserTask
 from tasks_app.overdue import LATE, overdue
 from tasks_app.services.sweeping import HEARTBEAT
 
@@ -123,6 +123,8 @@ def figures() -> dict[str, float]:
         "deliveries_open": open_deliveries.count(),
         "deliveries_held": open_deliveries.filter(held=True).count(),
         "deliveries_dead": Delivery.objects.filter(status="dead").count(),
+        "notifications_due": Notification.objects.filter(status="pending", due_at__lte=now).count(),
+        "notifications_failed": Notification.objects.filter(status="failed").count(),
     }
 
 

@@ -32,26 +32,17 @@ def is_excluded(task: UserTask, user_id: int | None, identities: Collection[str]
     return bool(session.participant) and session.participant.casefold() in identities
 
 
-def candidates(
-    task: UserTask, members: Iterable[Person], *, level: int | None = None
-) -> list[Person]:
-    """Those of a workspace who may decide the task; exclusion comes first.
-
-    Args:
-        task: with its session.
-        members: of its workspace.
-        level: as it was at this level of escalation; None is the present one.
-    """
-    named = names_of(task, level)
+def candidates(task: UserTask, members: Iterable[Person]) -> list[Person]:
+    """Those of a workspace who may decide the task; exclusion comes first."""
+    named = names_of(task)
     return [member for member in members if _could_decide(member, task, named)]
 
 
-def names_of(task: UserTask, level: int | None = None) -> list[Reviewer]:
-    """The rows of those whom the task names up to a level; one query at most."""
-    level = task.escalation_level if level is None else level
-    if not task.named and not level:
+def names_of(task: UserTask) -> list[Reviewer]:
+    """The rows of those whom the task names up to its present level; one query at most."""
+    if not task.named and not task.escalation_level:
         return []
-    return [row for row in task.reviewer_rows.all() if row.level <= level]
+    return [row for row in task.reviewer_rows.all() if row.level <= task.escalation_level]
 
 
 def is_among(member: Person, rows: Iterable[Reviewer]) -> bool:

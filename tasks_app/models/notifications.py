@@ -100,8 +100,9 @@ class Notification(WorkspaceModel):
 
     @property
     def is_underway(self) -> bool:
-        """Whether its first attempt is still being made, or about to be."""
-        return self.status == NoticeStatus.PENDING and not self.last_error
+        """Whether it is a test whose first attempt is still to end."""
+        waits = self.status == NoticeStatus.PENDING and not self.last_error
+        return waits and self.kind == NoticeKind.TEST
 
     @property
     def what(self) -> str:

@@ -63,7 +63,7 @@ def tell_of_deadline(unit: Unit, actor: Actor, task: UserTask) -> None:
 
 
 def tell_of_escalation(unit: Unit, actor: Actor, task: UserTask) -> None:
-    """A task was escalated: those who may decide it now, and could not before."""
+    """A task was escalated: those whom this names, and who may decide it."""
     _tell(unit, actor, NoticeKind.ESCALATED, task, lambda able: _of_level(task, able))
 
 
@@ -127,11 +127,14 @@ def _whose(task: UserTask, able: list[Person]) -> list[Person]:
 
 
 def _of_level(task: UserTask, able: list[Person]) -> list[Person]:
-    """Those of the present level: whoever could decide before an escalation is not asked anew."""
-    if not task.escalation_level or not able:
+    """After an escalation those whom it named, and who were not named before; else all."""
+    level = task.escalation_level
+    if not level or not able:
         return able
-    before = candidates(task, able, level=task.escalation_level - 1)
-    return [person for person in able if person not in before]
+    rows = names_of(task)
+    now = [row for row in rows if row.level == level]
+    before = [row for row in rows if row.level < level]
+    return [person for person in able if is_among(person, now) and not is_among(person, before)]
 
 
 def _reached(workspace_id: UUID) -> list[Recipient]:

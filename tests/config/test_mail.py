@@ -3,6 +3,7 @@
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
+from config.checks import check_settings
 from config.mail import DROPPED, mail_settings
 
 
@@ -26,3 +27,18 @@ def test_smtps_speaks_tls_from_the_start() -> None:
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(ImproperlyConfigured):
         mail_settings(address)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code"),
+    [
+        ("ASSENT_NOTIFY_SCHEMES", ("slack", "carrier-pigeon"), "assent.E006"),
+        ("ASSENT_NOTIFY_PRIVATE", ("chat.internal",), "assent.E007"),
+    ],
+)
+def test_messengers_that_cannot_be_are_named(
+    settings: object, name: str, value: tuple[str, ...], code: str
+) -> None:
+    assert check_settings(None) == []
+    setattr(settings, name, value)
+    assert [found.id for found in check_settings(None)] == [code]

@@ -3,6 +3,7 @@
 import datetime as dt
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from accounts_app.services.members import create_member
 from accounts_app.services.membership import deactivate_member
 from tasks_app.jobs import notify
 from tasks_app.models import Notification, NotificationSettings
-from tasks_app.services import notifying
+from tasks_app.services import notifying, telling
 from tasks_app.services.notification_settings import Choices, choose, send_test
 from tasks_app.services.remarks import ask as ask_back
 from tasks_app.services.routing import assign, delegate, give_back
@@ -30,6 +31,7 @@ from tests.guard_app.test_verdicts import refund, suspicious
 from tests.harness.mail_server import MailServer
 from tests.tasks_app.notifying import statuses, switch_mail_on, tell_everybody, told
 from tests.tasks_app.test_escalation import escalate
+from tests.tasks_app.test_races import race
 
 Move = Callable[[float], None]
 DAY = 86_400
@@ -145,6 +147,16 @@ def test_an_escalation_is_told_to_new_ones_only_and_once(
     sweep(execute_here=False)
     assert told() == {"ann": {"mine", "reminder"}, "abe": {"escalated", "reminder"}}
     assert Notification.objects.count() == 4
+
+
+def test_who_could_decide_before_is_told_when_an_escalation_names_them(
+    world: World, mail: MailServer, move_clock: Move
+) -> None:
+    ask(world, timeout_seconds=60, on_timeout=escalate("abe", 60))
+    assert told() == OPERATORS
+    move_clock(61)
+    sweep(execute_here=False)
+    assert told() == {**OPERATORS, "abe": {"new", "escalated"}}
 
 
 def test_a_reminder_reaches_those_who_may_decide(
@@ -458,6 +470,28 @@ def test_a_worker_that_dies_after_sending_leads_to_a_second_copy_never_to_silenc
     first, second = mail.messages
     assert first["Message-ID"] == second["Message-ID"]
     assert statuses() == {"sent": 1}
+
+
+def test_a_worker_that_dies_before_sending_delays_and_loses_nothing(
+    world: World, mail: MailServer, move_clock: Move
+) -> None:
+    ask(world, reviewers={"users": ["ann"]})
+    ann = Membership.objects.get(user__username="ann")
+    lane = telling._take_lane(ann.pk)
+    assert telling._claim(lane) is not None, "and here it dies"
+    assert (tell_everybody(), sweep(execute_here=True)["members_told"]) == (0, 0)
+    move_clock(301)
+    assert sweep(execute_here=True)["members_told"] == 1
+    assert len(mail.messages) == 1
+
+
+def test_of_many_workers_one_tells(shared_world: World, mail: MailServer) -> None:
+    for _ in range(3):
+        ask(shared_world, reviewers={"users": ["ann"]})
+    ann = Membership.objects.get(user__username="ann")
+    results = race(*[partial(tell, ann.pk)] * 8)
+    assert (sum(results), len(mail.messages)) == (1, 1)
+    assert statuses() == {"sent": 3}
 
 
 def test_a_last_attempt_that_was_never_recorded_is_given_up(

@@ -103,3 +103,5 @@ def _running() -> Iterator[str]:
         yield "Calls or deliveries are on hold after a restore; see `manage.py release_held`."
     if figures["deliveries_dead"]:
         yield f"{figures['deliveries_dead']:.0f} webhook deliveries were given up."
+    if figures["notifications_failed"]:
+        yield f"{figures['notifications_failed']:.0f} notifications were given up."
