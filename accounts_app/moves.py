@@ -33,8 +33,11 @@ def advance(
         How many rows moved; 0 says that somebody was faster.
 
     Raises:
-        ValueError: the table has no such move.
+        ValueError: the table has no such move, or the rows are chosen by a join: after waiting
+            for a lock PostgreSQL would not look at the status again.
     """
+    if sum(bool(count) for count in rows.query.alias_refcount.values()) > 1:
+        raise ValueError("Choose the rows that move by their own columns or by subqueries.")
     allowed = sources(moves, target)
     if source and source not in allowed:
         raise ValueError(f"{source!r} may not become {target!r}.")

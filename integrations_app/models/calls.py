@@ -3,7 +3,7 @@ from typing import ClassVar, Self
 from django.db import models
 from django.db.models import Q
 
-from accounts_app.models import JSONTextField, WorkspaceModel
+from accounts_app.models import Agent, JSONTextField, WorkspaceModel
 from accounts_app.scoping import WorkspaceQuerySet
 from integrations_app.models.catalogue import Operation
 from integrations_app.models.sessions import Run
@@ -14,12 +14,16 @@ class ToolCallQuerySet(WorkspaceQuerySet["ToolCall"]):
     agent_path = "run__agent"
 
     def sendable(self) -> Self:
-        """Not on hold, of an agent that is not frozen, and for Assent itself to send."""
+        """Not on hold, of an agent that is not frozen, and for Assent itself to send.
+
+        Without a join: an update of joined rows becomes `id IN (SELECT …)`, and PostgreSQL does
+        not look at the inner conditions again after it waited for a lock, so that a call that was
+        cancelled meanwhile would be sent.
+        """
         return self.filter(
             held=False,
-            agent__enabled=True,
-            agent__frozen_at__isnull=True,
-            operation__integration__kind=IntegrationKind.HTTP,
+            agent__in=Agent.objects.filter(enabled=True, frozen_at__isnull=True),
+            operation__in=Operation.objects.filter(integration__kind=IntegrationKind.HTTP),
         )
 
 

@@ -177,10 +177,11 @@ def finish_client_call(
     """
     status = CallStatus.SUCCEEDED if error is None else CallStatus.FAILED
     result = {"status_code": None, "headers": {}, "body": output} if error is None else None
+    client = Operation.objects.filter(integration__kind=IntegrationKind.CLIENT)
     with unit_of_work() as unit:
         lock_run(call.run_id)
         moved = advance(
-            row_of(call).filter(operation__integration__kind=IntegrationKind.CLIENT),
+            row_of(call).filter(operation__in=client),
             CALL_MOVES,
             status,
             source=CallStatus.EXECUTING,
