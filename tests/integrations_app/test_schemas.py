@@ -217,9 +217,10 @@ def test_patterns_take_linear_time() -> None:
 
 def test_unique_items_takes_no_quadratic_time() -> None:
     schema = {"properties": {"a": {"uniqueItems": True}}}
-    begun = time.monotonic()
+    begun = time.thread_time()
     assert found(schema, {"a": [{"id": at} for at in range(30_000)]}) == []
-    assert time.monotonic() - begun < 2
+    # Comparing each with each would be 450 million comparisons.
+    assert time.thread_time() - begun < 10
     assert found(schema, {"a": [1, True, "1", None, [], {}]}) == []
     assert found(schema, {"a": [{"a": 1, "b": 2}, {"b": 2.0, "a": 1}]}) != []
 

@@ -140,7 +140,12 @@ def test_sweepers_do_everything_once(
         body = {"run": run, "title": f"T{number}", "timeout_seconds": 60}
         world.agent.post("tasks", body).ok(201)
     move_clock(61)
-    done = race(*[lambda: sweep(execute_here=False)["tasks_timed_out"] for _ in range(3)])
-    assert sum(done) == 12
+
+    def swept() -> int:
+        return sweep(execute_here=False)["tasks_timed_out"]
+
+    # A sweeper passes over what another one is at; the next sweep finds what was left.
+    done = race(*[swept] * 3)
+    assert sum(done) + swept() == 12
     assert OutboxEvent.objects.filter(type="task.timed_out").count() == 12
     assert list(verify()) == []
