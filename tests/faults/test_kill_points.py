@@ -40,6 +40,8 @@ STEP = {
     "recover": "sweep",
     "webhook": "deliver",
 }
+ON_THE_WAY = tuple(point for point in POINTS if point != "notice.after_send")
+"""Of a call from its asking to the webhook; tests of notifications have their own death."""
 AFTER_THE_MARK = {
     "mark.after",
     "send.mid_body",
@@ -183,7 +185,7 @@ def test_nothing_is_lost_and_nothing_doubled_at_any_point(
     begun, kills = time.monotonic(), 0
     order = random.Random(SEED)
     for _ in range(ROUNDS):
-        for point in order.sample(POINTS, len(POINTS)):
+        for point in order.sample(ON_THE_WAY, len(ON_THE_WAY)):
             turn = Round(world, forks, effect, move_clock)
             kills += turn.through(point, "kill9") == KILLED
             call = turn.heal()
@@ -199,11 +201,11 @@ def test_nothing_is_lost_and_nothing_doubled_at_any_point(
     check_settled()
     check_history(world.receiver)
     check_delivered(world.receiver)
-    assert kills == ROUNDS * len(POINTS), f"{kills} deaths"
+    assert kills == ROUNDS * len(ON_THE_WAY), f"{kills} deaths"
     with capsys.disabled():
         unknown = sum(counted["unknown"] for counted in statuses.values())
         print(  # noqa: T201 - the figures of this suite
-            f"\n{connection.vendor}, {effect}: {kills} kills at {len(POINTS)} points,"
+            f"\n{connection.vendor}, {effect}: {kills} kills at {len(ON_THE_WAY)} points,"
             f" {unknown} unknown, 0 lost, 0 doubled, {time.monotonic() - begun:.0f} s,"
             f" seed {SEED}"
         )
