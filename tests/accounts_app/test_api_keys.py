@@ -25,7 +25,8 @@ def test_a_key_is_its_actor(cast: Cast) -> None:
 def test_the_key_is_stored_nowhere(cast: Cast) -> None:
     token = cast.key()
     row = ApiKey.objects.get()
-    assert token.rsplit("_", 1)[1] not in str(row.__dict__)
+    # The secret may hold underscores of its own.
+    assert token.split("_", 2)[2] not in str(row.__dict__)
 
 
 @pytest.mark.parametrize("scopes", [["runs", "decide"], [], ["root"], [""]])
