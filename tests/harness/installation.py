@@ -277,9 +277,19 @@ def purge(broker_url: str) -> None:
         _rabbitmqctl("purge_queue", "-p", broker_url.rpartition("/")[2], queue)
 
 
-def _rabbitmqctl(*arguments: str) -> None:
+def kept_for_later(broker_url: str) -> int:
+    """How many messages RabbitMQ keeps until they are due."""
+    listed = _rabbitmqctl(
+        "list_queues", "-p", broker_url.rpartition("/")[2], "name", "messages", "--no-table-headers"
+    )
+    rows = [line.split() for line in listed.splitlines()]
+    return sum(int(row[1]) for row in rows if row[0].startswith("celery_delayed_"))
+
+
+def _rabbitmqctl(*arguments: str) -> str:
     done = subprocess.run(
         ["rabbitmqctl", "--quiet", *arguments], capture_output=True, text=True, env=os.environ
     )
     if done.returncode:
         raise RuntimeError(f"rabbitmqctl {' '.join(arguments)}: {done.stderr or done.stdout}")
+    return done.stdout
