@@ -383,7 +383,8 @@ def test_the_queue_is_read_along_its_index_and_never_sorted(world: World, status
         cursor.execute("SET LOCAL enable_seqscan = off")
         cursor.execute("SET LOCAL enable_bitmapscan = off")
         plan = rows.order_by("-created_at", "-pk")[:21].explain()
-    assert "task_list" in plan
+    # Both are in the queue's order; which is cheaper depends on how much is pending.
+    assert "using task_list" in plan or "using task_newest" in plan
     assert "Sort" not in plan
 
 
