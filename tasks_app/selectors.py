@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
@@ -15,8 +14,16 @@ from accounts_app.clock import db_now
 from accounts_app.models import AuditEntry, Membership
 from accounts_app.scoping import Actor
 from accounts_app.states import Permission
-from tasks_app.models import Comment, Notification, Presence, UserTask, Vote
+from tasks_app.models import (
+    Comment,
+    Notification,
+    NotificationSettings,
+    Presence,
+    UserTask,
+    Vote,
+)
 from tasks_app.scoping import DUE_OR_NEVER
+from tasks_app.services.notification_settings import EMAIL, channels_of
 from tasks_app.states import GROUPS, PRESENCE_SECONDS, About, NoticeStatus, TaskStatus
 
 PENDING, COMPLETED = "pending", "completed"
@@ -301,26 +308,18 @@ def notices_by_member(actor: Actor) -> list[dict[str, Any]]:
     failed = failed_notices(actor, since).order_by().values("member").annotate(number=Count("pk"))
     numbers = {row["member"]: row["number"] for row in failed}
     members = Membership.objects.visible_to(actor).filter(is_active=True)
-    return [
-        {
-            "name": member.user.get_username(),
-            "email": bool(settings.ASSENT_MAIL and member.user.email)
-            and chosen_email(member) is not False,
-            "addresses": len(chosen_addresses(member)),
-            "failed": numbers.get(member.pk, 0),
-        }
-        for member in members.select_related("user", "notifications").order_by("user__username")
-    ]
-
-
-def chosen_email(member: Membership) -> bool | None:
-    chosen = getattr(member, "notifications", None)
-    return None if chosen is None else chosen.email
-
-
-def chosen_addresses(member: Membership) -> list[Any]:
-    chosen = getattr(member, "notifications", None)
-    return [] if chosen is None else chosen.addresses
+    shown = []
+    for member in members.select_related("user", "notifications").order_by("user__username"):
+        chosen = getattr(member, "notifications", None) or NotificationSettings(member=member)
+        shown.append(
+            {
+                "name": member.user.get_username(),
+                "email": EMAIL in channels_of(chosen),
+                "addresses": len(chosen.addresses),
+                "failed": numbers.get(member.pk, 0),
+            }
+        )
+    return shown
 
 
 def history_of(task: UserTask) -> QuerySet[AuditEntry]:

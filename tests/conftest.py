@@ -168,6 +168,19 @@ class World:
         body = {**OPERATIONS[slug], **members}
         return self.admin.put(f"integrations/payments/operations/{slug}", body)
 
+    def rule(self, slug: str = "large", **members: object) -> Answer:
+        """Bring a guard rule to this state; by itself it lets large refunds be reviewed."""
+        body = {
+            "name": "Large refunds",
+            "detector": "condition",
+            "parameters": {"when": "args.amount > 5000"},
+            "applies_to": {"operations": ["payments.refund"]},
+            "effect": "review",
+            "enabled": True,
+            **members,
+        }
+        return self.admin.put(f"guard/rules/{slug}", body)
+
 
 def make_world(cast: Cast, receiver: Receiver) -> World:
     """Write the payments service and the keys into the database of the running test."""

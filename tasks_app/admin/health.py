@@ -13,7 +13,7 @@ from accounts_app.models import Heartbeat
 from accounts_app.states import Permission
 from tasks_app.models import SweepRun
 
-LATE_SECONDS = 60
+LATE_SECONDS = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class HealthPage(Page):
             now=now,
             listed=found,
             sweeps=[_sweep(row) for row in found.rows],
-            beats=[(beat, (now - beat.at).total_seconds() > LATE_SECONDS * 2) for beat in beats],
+            beats=[(beat, (now - beat.at).total_seconds() > LATE_SECONDS) for beat in beats],
             may_release=self.actor.can(Permission.MANAGE_WORKSPACE),
         )
 

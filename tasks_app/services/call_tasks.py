@@ -255,8 +255,8 @@ def withdraw_task(actor: Actor, task: UserTask, reason: str) -> UserTask:
         raise Conflict(text, code="already_executing")
     with unit_of_work() as unit:
         lock_run(task.run_id)
+        task.refresh_from_db()
         if not cancel(unit, actor, task, CancelReason.WITHDRAWN, reason):
-            task.refresh_from_db()
             refuse_closed(task)
         if task.tool_call is not None:
             detail = reason or "The task was withdrawn."

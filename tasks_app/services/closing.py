@@ -104,7 +104,7 @@ def time_out(unit: Unit, actor: Actor, task: UserTask, default: CheckedAnswer | 
 def cancel(
     unit: Unit, actor: Actor, task: UserTask, reason: CancelReason, comment: str = ""
 ) -> bool:
-    """Drop a pending task; returns whether this act won."""
+    """Drop a pending task, as it was read under the run's lock; returns whether this act won."""
     by = {**actor.as_json(), "on_behalf_of": None}
     columns = {
         "cancelled_reason": reason,

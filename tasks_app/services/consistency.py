@@ -48,10 +48,11 @@ def orphaned_tasks(limit: int) -> list[UUID]:
 
 def drop_orphan(task_id: UUID) -> bool:
     """Cancel a pending task whose run is over."""
-    task = UserTask.objects.get(pk=task_id)
+    run_id = UserTask.objects.values_list("run_id", flat=True).get(pk=task_id)
     with unit_of_work() as unit:
-        lock_run(task.run_id)
-        if not _orphans().filter(pk=task_id).exists():
+        lock_run(run_id)
+        task = _orphans().filter(pk=task_id).first()
+        if task is None:
             return False
         actor = system_actor(task.workspace_id, "sweep")
         return cancel(unit, actor, task, CancelReason.RUN_ENDED)

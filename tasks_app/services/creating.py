@@ -168,6 +168,7 @@ def _settle_conflict(unit: Unit, actor: Actor, rows: Any, request: TaskRequest) 
             facts={"existing": str(found.pk)},
         )
     lock_run(found.run_id)
+    found.refresh_from_db()
     cancel(unit, actor, found, CancelReason.REPLACED)
     UserTask.objects.filter(pk=found.pk).update(key=None)
     settle_run(unit, found.run_id)

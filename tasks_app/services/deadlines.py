@@ -67,10 +67,11 @@ def _default(task: UserTask, rule: Any) -> CheckedAnswer | None:
 
 
 def _time_out(unit: Unit, actor: Actor, task: UserTask, default: CheckedAnswer | None) -> bool:
+    holder = task.claimed_by_id
     if not time_out(unit, actor, task, default):
         return False
     fault("expire.after_cas")
-    tell_of_time_out(unit, actor, task)
+    tell_of_time_out(unit, actor, task, holder)
     if default is not None and task.tool_call is not None:
         name, effect = default.action.name, default.action.effect
         detail = "Nobody decided before the deadline."

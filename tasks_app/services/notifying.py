@@ -77,9 +77,9 @@ def tell_of_answer(unit: Unit, actor: Actor, task: UserTask) -> None:
     _tell(unit, actor, NoticeKind.ANSWERED, task, lambda able: _only(able, {asker}))
 
 
-def tell_of_time_out(unit: Unit, actor: Actor, task: UserTask) -> None:
-    """Nobody decided in time: those whose task it was, as it was read before its end."""
-    _tell(unit, actor, NoticeKind.TIMED_OUT, task, lambda able: _whose(task, able))
+def tell_of_time_out(unit: Unit, actor: Actor, task: UserTask, holder: int | None) -> None:
+    """Nobody decided in time: those whose task it was, and who held it until then."""
+    _tell(unit, actor, NoticeKind.TIMED_OUT, task, lambda able: _whose(task, able, holder))
 
 
 def tell_of_unroutable(unit: Unit, actor: Actor, task: UserTask) -> None:
@@ -110,12 +110,12 @@ def _with(found: Iterable[Recipient], permission: Permission) -> list[Person]:
     return [row.person for row in found if permission in row.person.permissions]
 
 
-def _whose(task: UserTask, able: list[Person]) -> list[Person]:
+def _whose(task: UserTask, able: list[Person], holder: int | None = None) -> list[Person]:
     """Of those who may decide: whom the task names, who holds it, and who it is about."""
     if not able:
         return []
     rows = names_of(task)
-    holders = {task.assigned_to_id, task.claimed_by_id} - {None}
+    holders = {task.assigned_to_id, holder or task.claimed_by_id} - {None}
     participant = task.participant.casefold()
     return [
         person

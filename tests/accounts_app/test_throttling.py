@@ -12,7 +12,7 @@ from accounts_app.services.throttling import Limiter, forget_windows
 from tests.api_client import Api
 from tests.conftest import World
 from tests.contract_check import document
-from tests.tasks_app.test_races import race
+from tests.tasks_app.racing import race
 
 
 class Clock:

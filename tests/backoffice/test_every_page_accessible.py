@@ -32,15 +32,7 @@ RUN = """async (options) => (await axe.run(
 
 def a_rich_workspace(world: World) -> None:
     """Something on every page: tasks of each kind, decided ones, hits, a paused, a frozen agent."""
-    body = {
-        "name": "Large refunds",
-        "detector": "condition",
-        "parameters": {"when": "args.amount > 5000"},
-        "applies_to": {"operations": ["payments.refund"]},
-        "effect": "review",
-        "enabled": True,
-    }
-    world.admin.put("guard/rules/large", body).ok(201)
+    world.rule().ok(201)
     world.refund(6000).ok(201)
     a_full_workspace(world)
     fill(world)

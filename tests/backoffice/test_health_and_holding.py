@@ -91,15 +91,7 @@ def test_deliveries_are_released_together(world: World) -> None:
 
 
 def test_hits_and_verdicts_stand_in_the_records_without_what_was_sent(world: World) -> None:
-    body = {
-        "name": "Large refunds",
-        "detector": "condition",
-        "parameters": {"when": "args.amount > 5000"},
-        "applies_to": {"operations": ["payments.refund"]},
-        "effect": "review",
-        "enabled": True,
-    }
-    world.admin.put("guard/rules/large", body).ok(201)
+    world.rule().ok(201)
     world.refund(6543).ok(201)
     hit = Detection.objects.get()
     assert "6543" in hit.explanation + hit.seen

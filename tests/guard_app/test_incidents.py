@@ -25,7 +25,7 @@ from tasks_app.services.sweeping import sweep
 from tests.api_client import Api
 from tests.conftest import World
 from tests.guard_app.test_verdicts import refund, status, suspicious
-from tests.tasks_app.test_races import race
+from tests.tasks_app.racing import race
 
 
 def opened(world: World, effect: str = "alert") -> Incident:

@@ -25,7 +25,7 @@ from tasks_app.services.sweeping import sweep
 from tests.api_client import Answer
 from tests.conftest import World
 from tests.harness.receiver import Hit
-from tests.tasks_app.test_races import race
+from tests.tasks_app.racing import race
 
 
 def hook(world: World, mode: str = "ok", slug: str = "ops", **members: object) -> str:
@@ -158,15 +158,8 @@ def test_every_event_of_the_contract_is_announced(
 
 def test_incidents_are_told_from_their_opening_to_their_end(world: World) -> None:
     secret = hook(world, events=["incident.opened", "incident.closed"])
-    rule = {
-        "name": "Odd refunds",
-        "detector": "condition",
-        "parameters": {"when": "args.amount > 5"},
-        "applies_to": {"operations": ["payments.refund"]},
-        "effect": "alert",
-        "enabled": True,
-    }
-    world.admin.put("guard/rules/odd", rule).ok(201)
+    always = {"name": "Odd refunds", "parameters": {"when": "args.amount > 5"}}
+    world.rule("odd", **always, effect="alert").ok(201)
     for _ in range(2):
         world.refund(40).ok(201)
     incident = Incident.objects.get()

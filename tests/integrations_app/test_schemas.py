@@ -197,9 +197,9 @@ def test_work_is_bounded() -> None:
     value: list[Any] = []
     for _ in range(30):
         value = [value]
-    begun = time.monotonic()
+    begun = time.thread_time()
     assert found(schema, {"x": value}) == [("", "too_complex")]
-    assert time.monotonic() - begun < 10
+    assert time.thread_time() - begun < 10
 
 
 def test_patterns_take_linear_time() -> None:
@@ -209,10 +209,10 @@ def test_patterns_take_linear_time() -> None:
         "additionalProperties": False,
     }
     check_schema(schema)
-    begun = time.monotonic()
+    begun = time.thread_time()
     assert found(schema, {"a": "a" * 50_000 + "!"}) == [("/a", "invalid_value")]
     assert found(schema, {"b" * 50_000 + "!": 1})[0][1] == "unknown_field"
-    assert time.monotonic() - begun < 2
+    assert time.thread_time() - begun < 2
 
 
 def test_unique_items_takes_no_quadratic_time() -> None:

@@ -4,7 +4,11 @@ from uuid import UUID
 
 import pytest
 
+from integrations_app.models import OutboxEvent
 from integrations_app.services.execution import execute
+from tasks_app.models import Decision, UserTask
+from tasks_app.services.call_tasks import withdraw_task
+from tasks_app.services.drafts import save_draft
 from tests.conftest import World
 
 
@@ -97,3 +101,14 @@ def test_withdrawing_the_task_cancels_its_call(world: World) -> None:
     assert (task["outcome"]["cancelled_reason"], task["outcome"]["comment"]) == ("withdrawn", "no")
     assert world.agent.get(f"tool-calls/{call['id']}")["status"] == "cancelled"
     world.agent.post(f"tasks/{call['task']}/cancel").refused(409, "already_cancelled")
+
+
+def test_what_is_told_of_a_withdrawal_is_the_task_as_it_was_then(world: World) -> None:
+    ann = world.cast.actor("ann")
+    made = world.agent.post("tasks", {"agent": "support", "title": "Ship?", "draft": "v0"}).ok(201)
+    read_before = UserTask.objects.get(pk=made["id"])
+    save_draft(ann, read_before.pk, 1, lambda: "v1")
+    withdraw_task(ann, read_before, "Not needed.")
+    event = OutboxEvent.objects.get(type="task.cancelled", subject_id=read_before.pk)
+    assert event.data["revision"] == 2
+    assert Decision.objects.get(task=read_before).revision == 2

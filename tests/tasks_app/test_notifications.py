@@ -20,6 +20,7 @@ from accounts_app.services.membership import deactivate_member
 from tasks_app.jobs import notify
 from tasks_app.models import Notification, NotificationSettings
 from tasks_app.services import notifying, telling
+from tasks_app.services.claims import claim
 from tasks_app.services.notification_settings import Choices, choose, send_test
 from tasks_app.services.remarks import ask as ask_back
 from tasks_app.services.routing import assign, delegate, give_back
@@ -30,8 +31,8 @@ from tests.conftest import World
 from tests.guard_app.test_verdicts import refund, suspicious
 from tests.harness.mail_server import MailServer
 from tests.tasks_app.notifying import statuses, switch_mail_on, tell_everybody, told
+from tests.tasks_app.racing import race
 from tests.tasks_app.test_escalation import escalate
-from tests.tasks_app.test_races import race
 
 Move = Callable[[float], None]
 DAY = 86_400
@@ -197,6 +198,18 @@ def test_a_time_out_is_told_to_those_whose_task_it_was(
     assert told() == {"ann": {"timed_out"}, "abe": {"timed_out"}}
     assert len(mail.messages) == 2
     assert "timed out" in mail.to("ann@example.com")[0]["Subject"]
+
+
+def test_a_time_out_is_told_to_who_held_the_task(
+    world: World, mail: MailServer, move_clock: Move
+) -> None:
+    for name in ("admin", "ann", "abe"):
+        want(world, name, timed_out="immediate", new="off")
+    task = ask(world, timeout_seconds=60)
+    claim(world.cast.actor("ann"), UUID(task["id"]))
+    move_clock(61)
+    sweep(execute_here=False)
+    assert told() == {"ann": {"timed_out"}}
 
 
 def test_what_nobody_can_decide_is_told_to_admins(world: World, mail: MailServer) -> None:

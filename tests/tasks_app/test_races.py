@@ -1,11 +1,7 @@
 """Of all who race for a task, one wins; real threads, a barrier, separate connections."""
 
-import threading
 from collections.abc import Callable
 from functools import partial
-
-import pytest
-from django.db import connection
 
 from accounts_app.models import AuditEntry
 from accounts_app.services.audit import verify
@@ -15,35 +11,18 @@ from tasks_app.models import Decision, UserTask
 from tasks_app.services.sweeping import sweep
 from tests.api_client import Api
 from tests.conftest import World
-
-
-def race(*acts: Callable[[], object]) -> list[object]:
-    """Do all at once, each on a connection of its own; the answers in their order."""
-    barrier, answers = threading.Barrier(len(acts)), [None] * len(acts)
-
-    def go(position: int, act: Callable[[], object]) -> None:
-        barrier.wait()
-        try:
-            answers[position] = act()
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=go, args=pair) for pair in enumerate(acts)]
-    [thread.start() for thread in threads]
-    [thread.join() for thread in threads]
-    return answers
+from tests.tasks_app.racing import ROUNDS, race
 
 
 def keys(world: World, number: int) -> list[Api]:
     return [Api(world.cast.key("decide,read", name=f"racer {n}")) for n in range(number)]
 
 
-@pytest.mark.parametrize("rounds", [5])
-def test_one_decision_whoever_races(shared_world: World, rounds: int) -> None:
+def test_one_decision_whoever_races(shared_world: World) -> None:
     world = shared_world
     racers = keys(world, 6)
     run = world.run()
-    for number in range(rounds):
+    for number in range(ROUNDS):
         call = world.refund(900 + number, run).ok(201)
         path = f"tasks/{call['task']}"
         answers = race(
@@ -73,7 +52,7 @@ def test_a_decision_and_the_deadline(
     world = shared_world
     (racer,) = keys(world, 1)
     run = world.run()
-    for _ in range(4):
+    for _ in range(ROUNDS):
         body = {"run": run, "title": "T", "timeout_seconds": 60}
         task = world.agent.post("tasks", body).ok(201)
         move_clock(61)
@@ -90,7 +69,7 @@ def test_a_decision_and_the_deadline(
 def test_a_decision_and_the_end_of_the_run(shared_world: World) -> None:
     world = shared_world
     (racer,) = keys(world, 1)
-    for _ in range(5):
+    for _ in range(ROUNDS):
         run = world.run()
         call = world.refund(900, run).ok(201)
         decided, ended = race(
@@ -108,7 +87,7 @@ def test_a_decision_and_the_end_of_the_run(shared_world: World) -> None:
 def test_many_workers_send_a_call_once(shared_world: World) -> None:
     world = shared_world
     run = world.run()
-    for _ in range(4):
+    for _ in range(ROUNDS):
         call = world.refund(40, run).ok(201)
         pk = ToolCall.objects.get(pk=call["id"]).pk
         outcomes = race(*[lambda pk=pk: execute(pk).status for _ in range(6)])

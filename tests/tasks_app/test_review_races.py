@@ -38,39 +38,11 @@ from tasks_app.services.deadlines import expire
 from tasks_app.services.deciding import Decide, decide
 from tasks_app.services.drafts import save_draft
 from tests.conftest import World
+from tests.tasks_app.racing import ROUNDS, Act, codes, race
 
-ROUNDS = 5
-Act = Callable[[], Any]
 on_postgresql = pytest.mark.skipif(
     "connection.vendor != 'postgresql'", reason="One writer at a time"
 )
-
-
-def race(*acts: Act) -> list[Any]:
-    """Do all at once, each on a connection of its own; answers and errors in their order."""
-    barrier, answers = threading.Barrier(len(acts)), [None] * len(acts)
-
-    def go(position: int, act: Act) -> None:
-        barrier.wait()
-        try:
-            answers[position] = act()
-        except Exception as error:
-            answers[position] = error
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=go, args=pair) for pair in enumerate(acts)]
-    [thread.start() for thread in threads]
-    [thread.join() for thread in threads]
-    return answers
-
-
-def codes(answers: list[Any]) -> list[str]:
-    """Of each answer, the code of its refusal, the name of its error, or `won`."""
-    return sorted(
-        getattr(answer, "code", type(answer).__name__) if isinstance(answer, Exception) else "won"
-        for answer in answers
-    )
 
 
 def ask(world: World, **members: object) -> UUID:
