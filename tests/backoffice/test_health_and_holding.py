@@ -92,13 +92,13 @@ def test_deliveries_are_released_together(world: World) -> None:
 
 def test_hits_and_verdicts_stand_in_the_records_without_what_was_sent(world: World) -> None:
     world.rule().ok(201)
-    world.refund(6543).ok(201)
+    world.refund(65436543).ok(201)
     hit = Detection.objects.get()
-    assert "6543" in hit.explanation + hit.seen
+    assert "65436543" in hit.explanation + hit.seen
     for path in ("guard_app/detection/", f"guard_app/detection/{hit.pk}/change/"):
         said = html("aud", path)
         assert "Large refunds" in said
-        assert "6543" not in said
+        assert "65436543" not in said
     assert "guard_app/detection/" in html("aud", "records/")
     assert signed_in("gus").get("/admin/guard_app/detection/").status_code == 403
 

@@ -21,7 +21,7 @@ def test_the_run_shows_its_timeline_and_its_open_task_is_decided_there(world: Wo
     run = world.run(title="Chat with Noor")
     done = refund(world, 300, run=run)
     decide(signed_in("ann"), done, comment="Tracking checked.")
-    task = refund(world, 7349, run=run, reason="It never arrived.")
+    task = refund(world, 73497349, run=run, reason="It never arrived.")
     html = open_page("ann", f"review/runs/{run}/?task={task.pk}")
     assert "Run started" in html
     assert html.count("Asked for <a") == 2
@@ -55,17 +55,17 @@ def test_a_link_to_a_task_opens_it_though_it_is_on_no_list_page(world: World) ->
 
 
 def test_a_viewer_reads_the_outline_of_a_run(world: World) -> None:
-    task = refund(world, 7349, reason="The canary sang.")
+    task = refund(world, 73497349, reason="The canary sang.")
     for path in (f"review/runs/{task.run_id}/", f"review/calls/{task.tool_call_id}/"):
         html = open_page("bob", path)
         assert "Refund a charge" in html
         assert "outline" in html
-        for hidden in ("ch_1", "7349", "canary"):
+        for hidden in ("ch_1", "73497349", "canary"):
             assert hidden not in html
 
 
 def test_an_auditor_reads_calls_masked(world: World) -> None:
-    task = refund(world, 7349)
+    task = refund(world, 73497349)
     html = open_page("aud", f"review/calls/{task.tool_call_id}/")
     assert "•••" in html
     assert "ch_1" not in html
