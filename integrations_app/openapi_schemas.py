@@ -168,7 +168,14 @@ def _from_30(node: Mapping[str, Any], out: dict[str, Any]) -> None:
             out[exclusive] = out.pop(limit, 0)
         elif out.get(exclusive) is False:
             del out[exclusive]
-    if node.get("nullable") is True and isinstance(out.get("type"), str):
+    if node.get("nullable") is not True:
+        return
+    if "type" not in out:
+        # Specified for schemas with a type alone; services say it beside alternatives, and mean it.
+        alternatives = {name: out.pop(name) for name in ("oneOf", "anyOf", "allOf") if name in out}
+        if alternatives:
+            out["anyOf"] = [alternatives, {"type": "null"}]
+    elif isinstance(out["type"], str):
         out["type"] = [out["type"], "null"]
         if "enum" in out and None not in out["enum"]:
             out["enum"] = [*out["enum"], None]

@@ -155,6 +155,72 @@ def test_a_document_of_openapi_31(world: World) -> None:
     assert request("get_health") == ("GET", f"{origin}/health", b"")
 
 
+def test_a_part_of_githubs_api(world: World) -> None:
+    shop(world, "https://api.github.com")
+    done = world.admin.post(PATH, {"document": document("github_part.json")}).ok()
+    assert done["created"] == [
+        "shop.issues_list_for_repo",
+        "shop.issues_create",
+        "shop.issues_lock",
+        "shop.issues_unlock",
+    ]
+    assert done["skipped"] == [
+        {
+            "operation": "markdown/render-raw",
+            "reason": "It takes text/plain, text/x-markdown, and no JSON.",
+        }
+    ]
+    where = {"owner": "acme", "repo": "shop"}
+    issues = "https://api.github.com/repos/acme/shop/issues"
+    assert request("issues_list_for_repo", **where, state="all", per_page=5) == (
+        "GET",
+        f"{issues}?state=all&per_page=5",
+        b"",
+    )
+    assert request(
+        "issues_create", **where, title="Broken", labels=["bug", {"name": "p1"}], milestone=None
+    ) == (
+        "POST",
+        issues,
+        b'{"title":"Broken","labels":["bug",{"name":"p1"}],"milestone":null}',
+    )
+    assert faults("issues_create", **where) == [("/title", "required")]
+    assert request("issues_lock", **where, issue_number=7, lock_reason="too heated") == (
+        "PUT",
+        f"{issues}/7/lock",
+        b'{"lock_reason":"too heated"}',
+    )
+    assert request("issues_unlock", **where, issue_number=7)[:2] == ("DELETE", f"{issues}/7/lock")
+    owner = operation("issues_create").parameters["properties"]["owner"]
+    assert owner == {"type": "string", "description": "Who owns the repository."}
+
+
+def test_a_part_of_stripes_api(world: World) -> None:
+    """It takes forms; its queries of nested members are left out where nobody needs them."""
+    shop(world, "https://api.stripe.com")
+    done = world.admin.post(PATH, {"document": document("stripe_part.json")}).ok()
+    assert done["created"] == [
+        "shop.get_charges",
+        "shop.get_charges_charge",
+        "shop.delete_webhook_endpoints_webhook_endpoint",
+    ]
+    assert done["skipped"] == [
+        {
+            "operation": "PostRefunds",
+            "reason": "It takes application/x-www-form-urlencoded, and no JSON.",
+        }
+    ]
+    origin = "https://api.stripe.com/v1"
+    assert request("get_charges", customer="cus_1", limit=3) == (
+        "GET",
+        f"{origin}/charges?customer=cus_1&limit=3",
+        b"",
+    )
+    assert faults("get_charges", created={"gt": 1}) == [("/created", "unknown_field")]
+    assert request("get_charges_charge", charge="ch/1")[1] == f"{origin}/charges/ch%2F1"
+    assert operation("delete_webhook_endpoints_webhook_endpoint").effect == "idempotent"
+
+
 def test_a_document_that_a_package_ships(world: World) -> None:
     shipped = yaml.safe_load(SHIPPED.read_text())
     refusal = world.admin.post(PATH, {"document": shipped})
