@@ -4,7 +4,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import httpx2
 import pytest
@@ -61,10 +61,32 @@ class Checked(httpx2.BaseTransport):
         self.inner.close()
 
 
-def checked(client: Assent) -> Assent:
+class AsyncChecked(httpx2.AsyncBaseTransport):
+    """The same for asyncio."""
+
+    def __init__(self, inner: httpx2.AsyncBaseTransport) -> None:
+        self.inner = inner
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        body = await request.aread()
+        response = await self.inner.handle_async_request(request)
+        await response.aread()
+        contract_check.check(request.method, request.url.raw_path.decode(), body, Read(response))
+        return response
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
+
+
+Client = TypeVar("Client", Assent, AsyncAssent)
+
+
+def checked(client: Client) -> Client:
     """The client, held to the document; where the product is not installed, as it is."""
     if contract_check is not None:
-        client._wire._http._transport = Checked(client._wire._http._transport)
+        http = client._wire._http
+        wrap = AsyncChecked if isinstance(client, AsyncAssent) else Checked
+        http._transport = wrap(http._transport)
     return client
 
 
@@ -104,7 +126,7 @@ class FakeWorld:
         return checked(self.fake.client(scopes, agent=agent))
 
     def async_assent(self, scopes: str = "runs,read") -> AsyncAssent:
-        return self.fake.async_client(scopes)
+        return checked(self.fake.async_client(scopes))
 
     def as_person(self, task: str, action: str, *, by: str = "ann", **more: Any) -> None:
         self.fake.perform(action, task, by=by, **more)
@@ -133,7 +155,7 @@ class ServerWorld:
         return self._clients[-1]
 
     def async_assent(self, scopes: str = "runs,read") -> AsyncAssent:
-        return AsyncAssent(self.server.url, self.server.key(scopes))
+        return checked(AsyncAssent(self.server.url, self.server.key(scopes)))
 
     def as_person(self, task: str, action: str, *, by: str = "ann", **more: Any) -> None:
         self.server.decide_as(by, task, action, **more)
