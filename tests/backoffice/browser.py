@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
 from accounts_app.models import User
 
@@ -20,6 +20,9 @@ QUIET = [
     "--no-first-run",
 ]
 CHROMIUM = "/usr/bin/chromium"
+# How long a page may take on a busy machine, in ms; how fast it is is measured elsewhere.
+PATIENCE = 30_000
+expect.set_options(timeout=PATIENCE)
 
 
 @contextmanager
@@ -49,5 +52,5 @@ def context_for(browser: Browser, url: str, cookie: str, **options: Any) -> Brow
     context = browser.new_context(base_url=url, **options)
     name = settings.SESSION_COOKIE_NAME
     context.add_cookies([{"name": name, "value": cookie, "url": url}])
-    context.set_default_timeout(8000)
+    context.set_default_timeout(PATIENCE)
     return context

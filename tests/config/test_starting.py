@@ -84,7 +84,7 @@ def test_a_broker_that_is_away_loses_nothing(tmp_path: Path) -> None:
         task = agent.post("tasks", {"agent": "support", "title": "Well?", "timeout_seconds": 60})
         assert task.status == 201
         running.api("decide,read").post(f"tasks/{task['id']}/approve").ok()
-        assert time.monotonic() - begun < 10
+        assert time.monotonic() - begun < 30
         call = running.refund(agent, 40).ok(201)
         assert call["status"] == "queued"
         until = time.monotonic() + 15

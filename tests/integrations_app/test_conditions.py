@@ -159,7 +159,7 @@ def test_a_missing_variable_fails() -> None:
 def test_what_would_take_too_long_is_not_begun(source: str, args: dict[str, Any]) -> None:
     begun = time.monotonic()
     assert "too large" in failure(source, **args)
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 10
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_what_would_take_too_long_is_not_begun(source: str, args: dict[str, Any]
 def test_what_is_large_but_bounded(source: str, args: dict[str, Any]) -> None:
     begun = time.monotonic()
     assert evaluate(source, given_call(**args))
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 20
 
 
 def test_threads_share_compiled_conditions() -> None:

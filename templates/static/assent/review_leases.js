@@ -35,6 +35,7 @@
 
   let told = new Set();
   let toldAt = 0;
+  let telling = false;
   let settling = 0;
 
   function opened() {
@@ -52,19 +53,29 @@
     return form;
   }
 
+  /* One at a time, so that none overtakes another; what did not arrive is told again. */
   async function tell() {
+    if (telling) {
+      soon();
+      return;
+    }
     const now = document.visibilityState === "visible" ? opened() : new Set();
     const left = [...told].filter((id) => !now.has(id));
     const entered = [...now].some((id) => !told.has(id));
     if (!left.length && !entered && !(now.size && Date.now() - toldAt > SAY_AGAIN_MS)) {
       return;
     }
-    told = now;
-    toldAt = Date.now();
+    telling = true;
     try {
-      await fetch(root.dataset.presence, { method: "POST", body: body(now, left) });
+      const answer = await fetch(root.dataset.presence, { method: "POST", body: body(now, left) });
+      if (answer.ok) {
+        told = now;
+        toldAt = Date.now();
+      }
     } catch {
       /* The server is away; the lease lapses by itself. */
+    } finally {
+      telling = false;
     }
   }
 
