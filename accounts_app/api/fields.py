@@ -140,12 +140,14 @@ def read_body(serializer: type[StrictSerializer], data: Any) -> dict[str, Any]:
 
     Args:
         serializer: its form.
-        data: the parsed JSON; an empty body is an empty object.
+        data: the parsed JSON.
 
     Raises:
         Invalid: one error for each member that is wrong.
     """
-    form = serializer(data={} if data is None else data)
+    if data is None:
+        raise Invalid([FieldError("body", "invalid_value", "The body must be a JSON object.")])
+    form = serializer(data=data)
     if form.is_valid():
         checked: dict[str, Any] = dict(form.validated_data)
         return checked

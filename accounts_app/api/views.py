@@ -62,7 +62,7 @@ class ApiView(GenericAPIView[Any]):
         return done
 
     def parsed(self) -> Any:
-        """The body as JSON; reading it comes before every other check.
+        """The body as JSON, an empty one as an empty object; this comes before every other check.
 
         Raises:
             ParseError: the length that was declared is no number.
@@ -72,7 +72,7 @@ class ApiView(GenericAPIView[Any]):
             _ = self.request._request.body
         except ValueError as error:
             raise ParseError("The Content-Length is no number.") from error
-        return self.request.data if self.request._request.body else None
+        return self.request.data if self.request._request.body else {}
 
     def body(self, serializer: type[StrictSerializer], data: Any) -> dict[str, Any]:
         return read_body(serializer, data)

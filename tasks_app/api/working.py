@@ -123,9 +123,9 @@ class TaskMetadataView(TaskApiView):
         return Response(self.shown(done))
 
     def members(self, data: Any) -> dict[str, Any]:
-        if data is not None and not isinstance(data, dict):
-            raise Invalid([FieldError("", "invalid_value", "The body must be a JSON object.")])
-        return data or {}
+        if not isinstance(data, dict):
+            raise Invalid([FieldError("body", "invalid_value", "The body must be a JSON object.")])
+        return data
 
 
 class TaskCommentsView(TaskApiView):

@@ -38,6 +38,7 @@ BAD_JSON: list[tuple[bytes, int, str]] = [
     (b'{"agent": "support", "metadata": {"n": 9223372036854775808}}', 422, "invalid_value"),
     (b'{"agent": "support", "metadata": {"n": 1e999}}', 422, "invalid_value"),
     (b"[]", 422, "invalid_value"),
+    (b"null", 422, "invalid_value"),
     (b'"text"', 422, "invalid_value"),
     (b'{"agent": 5}', 422, "invalid_value"),
     (b'{"agent": null}', 422, "invalid_value"),
@@ -56,6 +57,16 @@ def test_bad_bodies(world: World, body: bytes, status: int, code: str) -> None:
     world.agent.post("sessions", body).refused(status, code)
     assert (Session.objects.count(), AuditEntry.objects.count()) == before
     world.agent.get("sessions").ok()
+
+
+def test_a_body_that_may_be_left_out_is_no_null(world: World) -> None:
+    call = world.refund(900).ok(201)
+    path = f"tool-calls/{call['id']}/cancel"
+    world.agent.post(path, b"null").refused(422, "invalid_value", "body")
+    world.agent.ask("PATCH", f"tasks/{call['task']}/metadata", b"null").refused(
+        422, "invalid_value", "body"
+    )
+    assert world.agent.post(path, b"").ok()["status"] == "cancelled"
 
 
 def test_other_media_types_and_methods(world: World) -> None:

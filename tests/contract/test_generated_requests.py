@@ -20,6 +20,7 @@ SETTINGS = Path(__file__).with_name("schemathesis.toml")
 SERVICE = ("/healthz", "/readyz", "/metrics")
 DECISIONS = r"/tasks/(\{id\}/(complete|approve|reject|ask|extend|draft)|bulk-complete)|/input$"
 CONVERSATION = r"/api/v1/(agents/|sessions|runs|tool-calls|tasks)"
+CALLS = r"/api/v1/(sessions|runs|tool-calls)$|/tool-calls/"
 EXAMPLES = os.environ.get("ASSENT_CONTRACT_EXAMPLES", "2")
 CHAIN_SECONDS = os.environ.get("ASSENT_CONTRACT_CHAIN_SECONDS", "40")
 
@@ -69,19 +70,36 @@ def test_generated_decisions_find_nothing(server: Server, tmp_path: Path) -> Non
     generate(server, tmp_path, "--phases", "fuzzing", *chosen)
 
 
-@pytest.mark.xdist_group("contract")
-def test_generated_chains_find_nothing_and_come_to_an_end(server: Server, tmp_path: Path) -> None:
-    chosen = ("--include-path-regex", CONVERSATION)
+def chains(server: Server, tmp_path: Path, paths: str) -> tuple[set[tuple[str, str]], set[str]]:
+    """Follow links among these paths; tells what was made, and which links were followed."""
     report = ("--report", "ndjson", "--report-dir", str(tmp_path / "report"))
+    chosen = ("--include-path-regex", paths)
     generate(
         server, tmp_path, "--phases", "stateful", "--max-time", CHAIN_SECONDS, *report, *chosen
     )
     (file,) = (tmp_path / "report").glob("*.ndjson")
     done, followed = read_report(file)
-    # Chains whose first link is refused prove nothing.
-    reached = {path for method, path, status in done if (method, status) == ("POST", 201)}
-    assert {"/api/v1/sessions", "/api/v1/runs", "/api/v1/tasks"} <= reached
+    return {(method, path) for method, path, status in done if status == 201}, followed
+
+
+# Chains whose first link is refused prove nothing: each test tells what must have been made.
+
+
+@pytest.mark.xdist_group("contract")
+def test_generated_chains_find_nothing_and_come_to_an_end(server: Server, tmp_path: Path) -> None:
+    made, followed = chains(server, tmp_path, CONVERSATION)
+    assert {("POST", f"/api/v1/{name}") for name in ("sessions", "runs", "tasks")} <= made
     assert len(followed) >= 15, followed
+
+
+@pytest.mark.xdist_group("contract")
+def test_generated_chains_lead_through_a_call(server: Server, tmp_path: Path) -> None:
+    made, followed = chains(server, tmp_path, CALLS)
+    assert ("POST", "/api/v1/tool-calls") in made
+    assert any(
+        link.startswith("POST /api/v1/tool-calls -> [201]") and "/tool-calls/{id}" in link
+        for link in followed
+    ), followed
 
 
 def read_report(file: Path) -> tuple[set[tuple[str, str, int]], set[str]]:
