@@ -78,14 +78,18 @@ class BulkPage(Page):
     title = "Decide together"
     template_name = "tasks_app/bulk.html"
     parents = (("Approvals", "admin:approvals"),)
+    rest: Sequence[Chosen] = ()
 
     def get(self, request: HttpRequest) -> HttpResponse:
         return HttpResponseRedirect(reverse("admin:approvals"))
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        chosen = _chosen(request.POST.getlist("task"))
-        if not chosen:
+        selected = _chosen(request.POST.getlist("task"))
+        if not selected:
             return HttpResponseRedirect(reverse("admin:approvals"))
+        # What does not fit into one round stays selected for the next one.
+        chosen = selected[:MAX_ITEMS]
+        self.rest = [*selected[MAX_ITEMS:], *_chosen(request.POST.getlist("rest"))]
         action = request.POST.get("action", "")
         if action:
             return self._decide(chosen, action, request.POST.get("comment", ""))
@@ -98,6 +102,7 @@ class BulkPage(Page):
         return self.render(
             preview=preview,
             chosen=[each.text for each in chosen if each.id in kept],
+            rest=[each.text for each in self.rest],
             refusal=refusal,
         )
 
@@ -123,6 +128,7 @@ class BulkPage(Page):
         return self.render(
             template="tasks_app/bulk_done.html",
             results=results,
+            rest=[each.text for each in self.rest],
             done=sum(refusal is None for refusal in refusals),
             failed=sum(refusal is not None for refusal in refusals),
         )
@@ -145,7 +151,7 @@ def _answer(refusal: DomainError | None) -> str:
 def _chosen(texts: Sequence[str]) -> list[Chosen]:
     """The selection, in the order of the page, each once."""
     chosen: dict[UUID, Chosen] = {}
-    for text in texts[:MAX_ITEMS]:
+    for text in texts:
         identity, _, revision = text.partition(":")
         try:
             key = UUID(identity)

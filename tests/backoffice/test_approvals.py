@@ -1,6 +1,7 @@
 """The Approvals page: who sees what, what is shown, and what a decision there does."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from django.test import Client
 
 from accounts_app.models import AuditEntry, Membership, User
 from tasks_app.models import Decision, UserTask
+from tasks_app.services.sweeping import sweep
 from tests.conftest import World
 
 PAGE = "/admin/review/approvals/"
@@ -353,6 +355,56 @@ def test_filters_stand_in_the_address(world: World) -> None:
     assert "No task matches" in page("ann", "?from=2999-01-01")
     assert "No task matches" in page("ann", "?q=' or 1=1")
     assert "Nothing waits" not in page("ann", "?q=' or 1=1")
+
+
+def test_mine_are_the_tasks_that_i_take_part_in(world: World) -> None:
+    ask(world, title="For Ann", participant="ANN@example.com")
+    ask(world, title="By her name", participant="ann")
+    ask(world, title="For nobody")
+    assert titles(page("ann", "?person=me")) == {"For Ann", "By her name"}
+    assert titles(page("ann")) == {"For Ann", "By her name", "For nobody"}
+    assert titles(page("abe", "?person=me")) == set()
+
+
+def test_who_has_no_role_for_the_queue_sees_their_own_whatever_they_ask_for(world: World) -> None:
+    ask(world, title="For Ida", participant="ida")
+    ask(world, title="For Ann", participant="ann")
+    for query in ("", "?person=me", "?person=ida"):
+        assert titles(page("ida", query)) == {"For Ida"}
+    assert titles(page("ida", "?person=ann")) == set()
+
+
+def titles(html: str) -> set[str]:
+    known = {"For Ida", "For Ann", "By her name", "For nobody"}
+    return {title for title in known if f">{title}<" in html}
+
+
+def test_an_empty_queue_reads_otherwise_than_filters_that_match_nothing(world: World) -> None:
+    for query, kind in (("", "queue"), ("?tab=completed", "queue"), ("?kind=aitl", "filtered")):
+        assert re.findall(r'data-empty="(\w+)"', page("ann", query)) == [kind]
+    ask(world)
+    assert "data-empty" not in page("ann")
+
+
+def test_a_time_out_is_badged_as_one(world: World, move_clock: Callable[[float], None]) -> None:
+    task = ask(world, timeout_seconds=60)
+    move_clock(61)
+    sweep(execute_here=False)
+    badge = '<span class="badge badge-warn">Timed out</span>'
+    assert badge in page("ann", "?tab=completed")
+    assert badge in signed_in("ann").get(f"/admin/review/tasks/{task.pk}/").content.decode()
+
+
+def test_looking_at_a_task_claims_nothing_and_leaves_no_trace(world: World) -> None:
+    task = refund(world)
+    before = AuditEntry.objects.count()
+    ann = signed_in("ann")
+    for path in ("", "card/"):
+        assert ann.get(f"/admin/review/tasks/{task.pk}/{path}").status_code == 200
+    page("ann")
+    task.refresh_from_db()
+    assert (task.claimed_by, task.claim_token, task.claim_expires_at) == (None, None, None)
+    assert AuditEntry.objects.count() == before
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,11 @@
 """Deciding several tasks together: a preview, then an answer for each."""
 
+import re
 from typing import Any
 
+import pytest
+
+from tasks_app.admin import bulk
 from tasks_app.models import Decision, UserTask
 from tests.backoffice.test_approvals import ask, decide, page, refund, signed_in
 from tests.conftest import World
@@ -88,3 +92,27 @@ def test_only_what_can_be_decided_together_can_be_selected(world: World) -> None
     assert page("bob").count("data-select>") == 0
     assert signed_in("ann").get("/admin/review/bulk/").status_code == 302
     assert signed_in("ann").post("/admin/review/bulk/", {}).status_code == 302
+
+
+def test_of_more_than_fit_into_one_round_only_those_left_stay_selected(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "MAX_ITEMS", 2)
+    first, second, third = (refund(world, amount) for amount in (201, 202, 203))
+    texts = chosen(first, second, third)
+    preview = post("ann", texts)
+    assert "1 more stays selected for the next round" in preview
+    assert [name_of(preview, text) for text in texts] == ["task", "task", "rest"]
+    done = post("ann", texts[:2], rest=texts[2:], action="approve")
+    assert "2 decided." in done
+    assert "1 more is still selected." in done
+    assert [name_of(done, text) for text in texts] == [None, None, "task"]
+    assert Decision.objects.filter(task=third).count() == 0
+    assert "still selected" not in post("ann", texts[2:], action="approve")
+    assert Decision.objects.count() == 3
+
+
+def name_of(html: str, text: str) -> str | None:
+    """Of the hidden field that carries this selected task on."""
+    found = re.search(f'name="([a-z]+)" value="{text}"', html)
+    return found[1] if found else None

@@ -10,11 +10,13 @@ from django.db.models import ProtectedError
 from django.test import Client
 
 from accounts_app.clock import db_now
+from accounts_app.errors import NotFound
 from accounts_app.models import AuditEntry, Membership, User
 from accounts_app.scoping import system_actor
 from accounts_app.services.agents import put_agent
 from integrations_app.models import Run
 from integrations_app.services.execution import execute
+from integrations_app.services.pruning import prune
 from tasks_app.kinds import Answer as Given
 from tasks_app.models import DraftRevision, UserTask, Vote
 from tasks_app.services.claims import claim, release
@@ -414,3 +416,68 @@ def test_a_run_says_how_long_it_waited_for_people(world: World, move_clock: Move
     move_clock(3600)
     assert 3780 <= seconds_for_people(UUID(run), db_now()) < 3800
     assert "<dd>1 h 3 min</dd>" in page.get(f"/admin/review/runs/{run}/").content.decode()
+
+
+def test_who_decided_one_task_of_a_run_sees_nothing_of_what_others_are_asked(world: World) -> None:
+    run = world.run()
+    body = {"run": run, "title": "First", "reviewers": {"users": ["ann"]}}
+    first = world.agent.post("tasks", body).ok(201)
+    approve(world, "ann", first["id"])
+    body = {"run": run, "title": "Second", "reviewers": {"users": ["abe"]}}
+    second = world.agent.post("tasks", body).ok(201)
+    ann = world.cast.actor("ann")
+    seen = UserTask.objects.visible_to(ann).filter(run=run)
+    assert [str(task.pk) for task in seen] == [first["id"]]
+    with pytest.raises(NotFound):
+        approve(world, "ann", second["id"])
+    page = Client()
+    page.force_login(User.objects.get(username="ann"))
+    assert "Second" not in page.get(f"/admin/review/runs/{run}/").content.decode()
+    assert page.get(f"/admin/review/tasks/{second['id']}/").status_code == 404
+
+
+def test_what_waits_for_a_year_is_pruned_by_nobody(world: World, move_clock: Move) -> None:
+    """No retention is shorter than the longest deadline, because what waits is never pruned."""
+    world.operation(approval={"timeout_seconds": 31_536_000}).ok()
+    call = world.refund(900, key="order-1").ok(201)
+    for _ in range(4):
+        move_clock(91 * 24 * 3600)
+        prune(keep_days=1)
+        sweep(execute_here=False)
+    again = world.refund(900, call["run"], key="order-1").ok(200)
+    assert (again["id"], again["status"]) == (call["id"], "awaiting_approval")
+    world.decider.post(f"tasks/{call['task']}/approve").ok()
+    assert execute(UUID(call["id"])).status == "succeeded"
+    assert world.agent.get(f"tasks/{call['task']}/result").ok()["performed_action"] == "approve"
+
+
+def test_an_admin_alone_says_that_a_time_out_approves_and_never_for_what_happens_once(
+    world: World, move_clock: Move
+) -> None:
+    approval = {"timeout_seconds": 60, "on_timeout": {"action": "approve"}}
+    world.operation(effect="once", approval=approval).refused(
+        422, "invalid_value", "approval.on_timeout"
+    )
+    world.operation(effect="idempotent", approval=approval).ok()
+    call = world.refund(900).ok(201)
+    move_clock(61)
+    sweep(execute_here=False)
+    outcome = world.agent.get(f"tasks/{call['task']}").ok()["outcome"]
+    assert (outcome["action"], outcome["timed_out"], outcome["completed"]) == (
+        "approve",
+        True,
+        False,
+    )
+    assert (outcome["decided_by"]["type"], outcome["channel"]) == ("system", "system")
+    assert execute(UUID(call["id"])).status == "succeeded"
+
+
+def test_a_caller_goes_on_at_once_and_reads_the_answer_later_as_often_as_it_likes(
+    world: World,
+) -> None:
+    task = ask(world, key="order-1")
+    assert (task["status"], task["outcome"]) == ("pending", None)
+    choose(world, task, "approve", "Looks good to me!")
+    read = [world.agent.get(f"tasks/{task['id']}/result").ok().json for _ in range(3)]
+    assert read[0] == read[1] == read[2]
+    assert (read[0]["performed_action"], read[0]["comment"]) == ("approve", "Looks good to me!")

@@ -147,6 +147,15 @@ def test_one_person_votes_once_however_fast(shared_world: World) -> None:
         assert UserTask.objects.get(pk=pk).status == "pending"
 
 
+def test_one_person_who_presses_both_buttons_decides_once(shared_world: World) -> None:
+    (ann,) = people(shared_world, "ann")
+    for _ in range(ROUNDS):
+        pk = ask(shared_world)
+        reject = partial(decide, ann, pk, 1, lambda: Decide(Given("reject")))
+        assert codes(race(approval(ann, pk), reject)) == ["already_completed", "won"]
+        assert Decision.objects.filter(task=pk).count() == 1
+
+
 def test_two_claims(shared_world: World) -> None:
     for _ in range(ROUNDS):
         pk = ask(shared_world)
