@@ -16,11 +16,12 @@ class TasksAppConfig(AppConfig):
             reroute,
         )
         from tasks_app.services.closing import drop_with_runs, pending_in
-        from tasks_app.services.leaving import release_tasks_of
+        from tasks_app.services.leaving import look_at_routes, release_tasks_of
         from tasks_app.services.notifying import tell_of_incident
         from tasks_app.services.telling import drop_pending
 
         account_hooks.member_deactivated = release_tasks_of
+        account_hooks.members_changed = look_at_routes
         hooks.runs_ended = drop_with_runs
         hooks.operation_changed = refresh_waiting
         hooks.call_changed = reroute

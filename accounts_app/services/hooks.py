@@ -15,6 +15,14 @@ class OnMember(Protocol):
     def __call__(self, unit: Unit, actor: Actor, member: Membership) -> int: ...
 
 
+class OnMembers(Protocol):
+    def __call__(self, unit: Unit, actor: Actor) -> None: ...
+
+
+def _no_members(unit: Unit, actor: Actor) -> None:
+    return None
+
+
 def _no_member(unit: Unit, actor: Actor, member: Membership) -> int:
     return 0
 
@@ -25,9 +33,12 @@ class AccountHooks:
 
     Attributes:
         member_deactivated: give back what the person held; returns how many rows that were.
+        members_changed: look again at what hangs on who is a member here, with which roles, groups
+            and agents; called last, with all that written.
     """
 
     member_deactivated: OnMember = field(default=_no_member)
+    members_changed: OnMembers = field(default=_no_members)
 
 
 account_hooks = AccountHooks()

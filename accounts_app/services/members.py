@@ -11,6 +11,7 @@ from accounts_app.errors import Conflict, FieldError, Forbidden, Invalid
 from accounts_app.models import AuditHead, Membership, User, Workspace
 from accounts_app.scoping import Actor, system_actor
 from accounts_app.services.audit import register_verbs
+from accounts_app.services.hooks import account_hooks
 from accounts_app.services.unit import unit_of_work
 from accounts_app.states import ActorType, Channel, Role
 
@@ -82,6 +83,7 @@ def create_member(
             workspace_id=actor.workspace_id, created_at=unit.now, user=user, roles=wanted
         )
         unit.audit(actor, "member.created", ("member", member.pk, username), {"roles": wanted})
+        account_hooks.members_changed(unit, actor)
     return member
 
 

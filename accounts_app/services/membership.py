@@ -61,6 +61,7 @@ def add_existing(actor: Actor, *, username: str, roles: Iterable[str]) -> Member
             raise Conflict(f"{user.username} is a member here.", code="key_exists")
         target = ("member", member.pk, user.username)
         unit.audit(actor, "member.created", target, {"roles": wanted, "existing_user": True})
+        account_hooks.members_changed(unit, actor)
     return member
 
 
@@ -94,6 +95,7 @@ def change_member(
         if before != after:
             facts = {"before": before, "after": after}
             unit.audit(actor, "member.changed", ("member", member.pk, str(member)), facts)
+            account_hooks.members_changed(unit, actor)
 
 
 def _named(member: Membership) -> dict[str, list[str]]:
@@ -139,6 +141,7 @@ def reactivate_member(actor: Actor, member: Membership) -> None:
         if not Membership.objects.filter(pk=member.pk, is_active=False).update(is_active=True):
             raise Conflict(f"{member} is active already.", code="active")
         unit.audit(actor, "member.reactivated", ("member", member.pk, str(member)))
+        account_hooks.members_changed(unit, actor)
 
 
 def _lock_members(workspace_id: UUID) -> None:
@@ -189,6 +192,7 @@ def put_group(
         group.memberships.set(members)
         people = sorted(str(member) for member in group.memberships.select_related("user"))
         unit.audit(actor, verb, ("group", group.pk, name), {"name": name, "members": people})
+        account_hooks.members_changed(unit, actor)
     return group
 
 

@@ -5,15 +5,14 @@ a row changed by hand, an older version of the program. Each is settled under th
 looked at again there, so that it is harmless beside whatever else goes on.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from uuid import UUID
 
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from accounts_app.scoping import system_actor
-from accounts_app.services.reviewers import Person, deciders, people
+from accounts_app.services.reviewers import people
 from accounts_app.services.unit import unit_of_work
-from accounts_app.states import Permission
 from integrations_app.models import Operation, Run, ToolCall
 from integrations_app.services.locks import lock_run, try_lock_run
 from integrations_app.services.sessions import cancel_unsent, settle_run
@@ -28,10 +27,9 @@ from integrations_app.states import (
 from tasks_app.models import UserTask
 from tasks_app.services.call_tasks import open_approval, open_review, refresh_waiting
 from tasks_app.services.closing import cancel
-from tasks_app.services.routing import flag_unroutable, is_unroutable
-from tasks_app.states import ABOUT_A_CALL, ANOMALIES, NEVER_BLOCKING, About, CancelReason
+from tasks_app.services.routing import LOOKED_AT, flag_unroutable, misrouted
+from tasks_app.states import ABOUT_A_CALL, NEVER_BLOCKING, About, CancelReason
 
-ENOUGH = 3
 _ENDED = [status for status in RunStatus.values if status not in RUN_OPEN]
 _UNSENT = Q(status__in=CALL_OPEN) & ~Q(status=CallStatus.EXECUTING, sent_at__isnull=False)
 
@@ -157,7 +155,7 @@ def settle(run_id: UUID) -> bool:
     return True
 
 
-def check_routes(limit: int = 5000) -> int:
+def check_routes(limit: int = LOOKED_AT) -> int:
     """Flag the tasks that nobody is left to decide, and lift the flag where somebody is.
 
     Args:
@@ -173,29 +171,11 @@ def check_routes(limit: int = 5000) -> int:
 
 def _check_routes(workspace_id: UUID, limit: int) -> int:
     members = people(workspace_id)
-    rows = UserTask.objects.pending().filter(_doubtful(members), workspace=workspace_id)
-    found = rows.select_related("session", "agent").prefetch_related("reviewer_rows")
     moved = 0
-    for task in found.order_by("-unroutable", "pk")[:limit]:
-        if is_unroutable(task, members) != task.unroutable:
-            with unit_of_work() as unit:
-                moved += flag_unroutable(unit, system_actor(workspace_id, "sweep"), task, members)
+    for task in misrouted(workspace_id, members, limit):
+        with unit_of_work() as unit:
+            moved += flag_unroutable(unit, system_actor(workspace_id, "sweep"), task, members)
     return moved
-
-
-def _doubtful(members: Sequence[Person]) -> Q:
-    """The tasks that might have nobody, without looking at each.
-
-    Self-review keeps at most two people from a task, who started its session and its participant,
-    so that three who may decide everything are enough for all that name nobody.
-    """
-    doubtful = Q(named=True) | Q(quorum__isnull=False) | Q(unroutable=True)
-    free = [member for member in deciders(members, None) if not member.limited_to]
-    if len(free) < ENOUGH:
-        doubtful |= ~Q(kind__in=ANOMALIES)
-    if sum(Permission.DECIDE_ANOMALIES in member.permissions for member in members) < ENOUGH:
-        doubtful |= Q(kind__in=ANOMALIES)
-    return doubtful
 
 
 def _ids(rows: QuerySet[ToolCall] | QuerySet[UserTask] | QuerySet[Run], limit: int) -> list[UUID]:

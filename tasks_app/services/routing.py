@@ -1,6 +1,6 @@
 """Who a task is for: named reviewers, an assignee, a delegate; and the flag that nobody is left."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 from uuid import UUID
 
@@ -9,7 +9,7 @@ from django.db.models import Q
 from accounts_app.errors import FieldError, Invalid
 from accounts_app.scoping import Actor
 from accounts_app.services.audit import register_verbs
-from accounts_app.services.reviewers import Granted, Person, people, resolve
+from accounts_app.services.reviewers import Granted, Person, deciders, people, resolve
 from accounts_app.services.unit import Unit
 from accounts_app.states import Permission
 from tasks_app.models import Reviewer, UserTask
@@ -18,6 +18,7 @@ from tasks_app.services.access import get_task, pending_task
 from tasks_app.services.claims import FREE
 from tasks_app.services.closing import subject_of
 from tasks_app.services.notifying import tell_handed, tell_of_unroutable
+from tasks_app.states import ANOMALIES
 
 register_verbs(
     {
@@ -28,6 +29,10 @@ register_verbs(
         "task.routable": "somebody may decide again",
     }
 )
+
+
+ENOUGH = 3
+LOOKED_AT = 5000
 
 
 def name_reviewers(unit: Unit, task: UserTask, levels: Sequence[Granted]) -> None:
@@ -55,6 +60,38 @@ def _reviewer(unit: Unit, task: UserTask, level: int, **who: Any) -> Reviewer:
 def is_unroutable(task: UserTask, members: Sequence[Person]) -> bool:
     """Whether fewer people may decide than must."""
     return len(candidates(task, members)) < (task.quorum or 1)
+
+
+def misrouted(
+    workspace_id: UUID, members: Sequence[Person], limit: int = LOOKED_AT
+) -> Iterator[UserTask]:
+    """The pending tasks of a workspace whose flag says something else than is true.
+
+    Args:
+        workspace_id: of which workspace.
+        members: its active members.
+        limit: how many tasks are looked at.
+    """
+    rows = UserTask.objects.pending().filter(_doubtful(members), workspace=workspace_id)
+    found = rows.select_related("session", "agent").prefetch_related("reviewer_rows")
+    for task in found.order_by("-unroutable", "pk")[:limit]:
+        if is_unroutable(task, members) != task.unroutable:
+            yield task
+
+
+def _doubtful(members: Sequence[Person]) -> Q:
+    """The tasks that might have nobody, without looking at each.
+
+    Self-review keeps at most two people from a task, who started its session and its participant,
+    so that three who may decide everything are enough for all that name nobody.
+    """
+    doubtful = Q(named=True) | Q(quorum__isnull=False) | Q(unroutable=True)
+    free = [member for member in deciders(members, None) if not member.limited_to]
+    if len(free) < ENOUGH:
+        doubtful |= ~Q(kind__in=ANOMALIES)
+    if sum(Permission.DECIDE_ANOMALIES in member.permissions for member in members) < ENOUGH:
+        doubtful |= Q(kind__in=ANOMALIES)
+    return doubtful
 
 
 def flag_unroutable(unit: Unit, actor: Actor, task: UserTask, members: Sequence[Person]) -> bool:

@@ -1,20 +1,30 @@
 """Named reviewers narrow who sees and decides; a participant narrows nothing."""
 
+from collections.abc import Callable
 from uuid import UUID
 
 import pytest
 
 from accounts_app.errors import Forbidden, Invalid, NotFound
 from accounts_app.models import AuditEntry, Group, Membership, User
-from accounts_app.services.membership import change_member
+from accounts_app.services.members import create_member
+from accounts_app.services.membership import (
+    change_member,
+    deactivate_member,
+    put_group,
+    reactivate_member,
+)
 from tasks_app.kinds import Answer as Given
 from tasks_app.models import UserTask
 from tasks_app.policies import is_eligible, may_decide
+from tasks_app.services import leaving
 from tasks_app.services.access import get_task
+from tasks_app.services.claims import claim
+from tasks_app.services.consistency import check_routes
 from tasks_app.services.deciding import Decide, decide
 from tasks_app.services.routing import assign, delegate, give_back
 from tests.api_client import Answer
-from tests.conftest import World
+from tests.conftest import PASSWORD, World
 
 
 def ask(world: World, **members: object) -> Answer:
@@ -170,6 +180,111 @@ def test_a_task_that_nobody_may_decide_is_flagged(world: World) -> None:
     assert (
         UserTask.objects.get(pk=ask(world, reviewers={"users": ["abe"]})["id"]).unroutable is False
     )
+
+
+def change(world: World, name: str, **members: object) -> None:
+    present = member(name)
+    as_it_is = {
+        "roles": present.roles,
+        "groups": list(present.groups.all()),
+        "limited_to": list(present.limited_to.all()),
+    }
+    change_member(world.cast.actor("admin"), present, **{**as_it_is, **members})
+
+
+def role_taken(world: World) -> None:
+    change(world, "ann", roles=["viewer"])
+
+
+def left_the_group(world: World) -> None:
+    change(world, "ann", groups=[])
+
+
+def deactivated(world: World) -> None:
+    deactivate_member(world.cast.actor("admin"), member("ann"))
+
+
+def group_emptied(world: World) -> None:
+    put_group(world.cast.actor("admin"), name="G", members=[], group=Group.objects.get())
+
+
+def let_in_again(world: World) -> None:
+    reactivate_member(world.cast.actor("admin"), member("ann"))
+
+
+def role_given(world: World) -> None:
+    change(world, "ann", roles=["operator"])
+
+
+def group_filled(world: World) -> None:
+    put_group(
+        world.cast.actor("admin"), name="G", members=[member("ann")], group=Group.objects.get()
+    )
+
+
+Change = Callable[[World], None]
+
+
+@pytest.mark.parametrize(
+    ("named", "loses", "gains"),
+    [
+        ({"users": ["ann"]}, deactivated, let_in_again),
+        ({"users": ["ann"]}, role_taken, role_given),
+        ({"groups": ["G"]}, deactivated, let_in_again),
+        ({"groups": ["G"]}, group_emptied, group_filled),
+        ({"groups": ["G"]}, left_the_group, group_filled),
+    ],
+)
+def test_the_flag_is_right_as_soon_as_somebody_goes_or_comes(
+    world: World, named: dict[str, list[str]], loses: Change, gains: Change
+) -> None:
+    group(world, "G", "ann")
+    task, other = ask(world, reviewers=named), ask(world)
+    loses(world)
+    assert flags(task, other) == [True, False]
+    entry = AuditEntry.objects.get(verb="task.unroutable")
+    assert (entry.target_id, entry.actor_name) == (task["id"], "admin")
+    gains(world)
+    assert flags(task, other) == [False, False]
+    assert check_routes() == 0
+
+
+def flags(*tasks: Answer) -> list[bool]:
+    return [UserTask.objects.get(pk=task["id"]).unroutable for task in tasks]
+
+
+def test_a_limit_to_other_agents_leaves_nobody_for_what_names_nobody(world: World) -> None:
+    deactivate_member(world.cast.actor("admin"), member("abe"))
+    task = world.agent.post("tasks", {"run": world.run(participant="admin"), "title": "Ship?"}).ok(
+        201
+    )
+    assert flags(task) == [False]
+    change(world, "ann", limited_to=[world.cast.research])
+    assert flags(task) == [True]
+    add = {"username": "eve", "roles": ["operator"], "password": PASSWORD}
+    create_member(world.cast.actor("admin"), **add)
+    assert flags(task) == [False]
+
+
+def test_what_a_leaver_held_is_freed_and_flagged_in_one_step(world: World) -> None:
+    task, free = ask(world, reviewers={"users": ["ann"]}), ask(world)
+    ann = world.cast.actor("ann")
+    for each in (task, free):
+        claim(ann, UUID(each["id"]))
+    assert deactivate_member(world.cast.actor("admin"), member("ann")) == 2
+    assert flags(task, free) == [True, False]
+    assert not UserTask.objects.filter(claimed_by__isnull=False).exists()
+
+
+def test_beyond_what_is_flagged_at_once_the_sweep_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leaving, "FLAGGED_AT_ONCE", 2)
+    tasks = [ask(world, reviewers={"users": ["ann"]}) for _ in range(3)]
+    role_taken(world)
+    assert flags(*tasks) == [True, True, False]
+    assert check_routes() == 1
+    assert flags(*tasks) == [True, True, True]
 
 
 def test_an_admin_assigns_what_nobody_could_decide(world: World) -> None:
