@@ -35,6 +35,7 @@ POINTS = (
     "record.after_commit",
     "sweep.mid_batch",
     "expire.after_cas",
+    "expire.before_commit",
     "recover.before_commit",
     "webhook.after_send",
     "notice.after_send",

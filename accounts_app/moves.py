@@ -1,9 +1,15 @@
 """How a status moves: only by a conditional update whose row count is looked at."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
+from uuid import UUID
 
 from django.db.models import Model, QuerySet
+
+
+class PartlyMoved(RuntimeError):
+    """Of rows that move together somebody else had moved some: undo, and try each alone."""
+
 
 M = TypeVar("M", bound=Model)
 Moves = Mapping[str, frozenset[str]]
@@ -42,3 +48,27 @@ def advance(
     if source and source not in allowed:
         raise ValueError(f"{source!r} may not become {target!r}.")
     return rows.filter(status__in=[source] if source else allowed).update(status=target, **values)
+
+
+def advance_together(
+    ids: Sequence[UUID], rows: QuerySet[M], moves: Moves, target: str, **values: Any
+) -> bool:
+    """Move rows in one statement, all of them or none.
+
+    Args:
+        ids: of the rows that are to move.
+        rows: what else must be true of each of them.
+        moves: the table of allowed moves.
+        target: the new status.
+        values: further columns, the same for all.
+
+    Returns:
+        Whether they moved; of a single row, False says that somebody was faster.
+
+    Raises:
+        PartlyMoved: some moved; the caller's transaction must be undone.
+    """
+    moved = advance(rows.filter(pk__in=ids), moves, target, **values)
+    if moved not in (0, len(ids)):
+        raise PartlyMoved(f"{moved} of {len(ids)} rows became {target!r}.")
+    return moved > 0

@@ -4,7 +4,7 @@ The higher app fills the hooks in its `AppConfig.ready()`. A hook that nobody fi
 nothing, because then there are no such rows.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import UUID
@@ -52,8 +52,8 @@ def _no_call(unit: Unit, actor: Actor, call: ToolCall) -> None:
     return None
 
 
-def _no_tasks(run_id: UUID) -> bool:
-    return False
+def _no_tasks(run_ids: Collection[UUID]) -> set[UUID]:
+    return set()
 
 
 def _nothing_dropped(workspace_id: UUID) -> int:
@@ -71,7 +71,7 @@ class Hooks:
         call_changed: the request is no longer what was recorded; the call is still claimed or
             queued, and must be routed anew.
         call_unknown: nobody can say whether the call happened; ask a person.
-        has_open_tasks: whether a blocking task of the run is pending.
+        with_open_tasks: of which of these runs a blocking task is pending.
         restored: drop what the backup would still tell people; returns how many messages.
     """
 
@@ -79,7 +79,7 @@ class Hooks:
     operation_changed: OnOperationChanged = field(default=_no_operation_changed)
     call_changed: OnCall = field(default=_no_call)
     call_unknown: OnCall = field(default=_no_call)
-    has_open_tasks: Callable[[UUID], bool] = field(default=_no_tasks)
+    with_open_tasks: Callable[[Collection[UUID]], set[UUID]] = field(default=_no_tasks)
     restored: Callable[[UUID], int] = field(default=_nothing_dropped)
 
 

@@ -4,7 +4,7 @@ The order is session → runs by id → tasks → calls → audit head. Rows are
 keys, so that inserting a child row does not wait.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from accounts_app.errors import Conflict
@@ -25,10 +25,15 @@ def lock_run(run_id: UUID) -> Run:
     return lock_runs([run_id])[0]
 
 
-def try_lock_run(run_id: UUID) -> Run | None:
-    """Lock a run for a sweep, or pass over one that somebody is at work on."""
+def try_lock_runs(run_ids: Collection[UUID]) -> set[UUID]:
+    """Lock runs for a sweep, passing over those that somebody is at work on."""
     rows = Run.objects.select_for_update(no_key=True, skip_locked=True)
-    return rows.filter(pk=run_id).first()
+    return set(rows.filter(pk__in=run_ids).order_by("pk").values_list("pk", flat=True))
+
+
+def try_lock_run(run_id: UUID) -> bool:
+    """Lock a run for a sweep, or pass over one that somebody is at work on."""
+    return bool(try_lock_runs([run_id]))
 
 
 def lock_active_session(session_id: UUID) -> Session:

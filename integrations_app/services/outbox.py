@@ -1,6 +1,6 @@
 """What became true, written in the transaction that made it so."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -26,16 +26,39 @@ def announce(
     Raises:
         ValueError: the contract has no such event.
     """
-    event = OutboxEvent.objects.create(
-        workspace_id=workspace_id,
-        created_at=unit.now,
-        type=EventType(type).value,
-        subject_id=subject_id,
-        data=dict(data),
+    announce_all(unit, workspace_id, type, [(subject_id, data)])
+
+
+def announce_all(
+    unit: Unit, workspace_id: UUID, type: str, told: Sequence[tuple[UUID, Mapping[str, Any]]]
+) -> None:
+    """Note the same of several objects; as many statements as for one.
+
+    Args:
+        unit: the transaction that made it true.
+        workspace_id: whose events they are.
+        type: see `announce`.
+        told: of each, the object's id and the event's data.
+
+    Raises:
+        ValueError: the contract has no such event.
+    """
+    if not told:
+        return
+    events = OutboxEvent.objects.bulk_create(
+        [
+            OutboxEvent(
+                workspace_id=workspace_id,
+                created_at=unit.now,
+                type=EventType(type).value,
+                subject_id=subject_id,
+                data=dict(data),
+            )
+            for subject_id, data in told
+        ]
     )
     webhooks = Webhook.objects.in_workspace(workspace_id).filter(enabled=True)
-    wanted = [webhook for webhook in webhooks.only("pk", "events") if event.type in webhook.events]
-    address(unit, event, wanted)
+    address(unit, events, [each for each in webhooks.only("pk", "events") if type in each.events])
 
 
 def announce_ping(unit: Unit, webhook: Webhook) -> Delivery:
@@ -47,11 +70,13 @@ def announce_ping(unit: Unit, webhook: Webhook) -> Delivery:
         subject_id=webhook.pk,
         data={"webhook": webhook.slug, "summary": "A ping, to try this webhook."},
     )
-    return address(unit, event, [webhook])[0]
+    return address(unit, [event], [webhook])[0]
 
 
-def address(unit: Unit, event: OutboxEvent, webhooks: list[Webhook]) -> list[Delivery]:
-    """Make the deliveries of an event, and ring for them."""
+def address(
+    unit: Unit, events: Sequence[OutboxEvent], webhooks: Sequence[Webhook]
+) -> list[Delivery]:
+    """Make the deliveries of events to webhooks, and ring for them."""
     deliveries = Delivery.objects.bulk_create(
         [
             Delivery(
@@ -62,6 +87,7 @@ def address(unit: Unit, event: OutboxEvent, webhooks: list[Webhook]) -> list[Del
                 subject_id=event.subject_id,
                 next_attempt_at=event.created_at,
             )
+            for event in events
             for webhook in webhooks
         ]
     )

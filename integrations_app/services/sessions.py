@@ -1,6 +1,6 @@
 """Sessions and runs: opened, ended, and everything that ends with them (promise 7)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +23,7 @@ from integrations_app.services.locks import (
     lock_runs,
     lock_session,
 )
-from integrations_app.services.outbox import announce
+from integrations_app.services.outbox import announce, announce_all
 from integrations_app.states import (
     CALL_MOVES,
     CALL_OPEN,
@@ -186,13 +186,25 @@ def settle_run(unit: Unit, run_id: UUID) -> None:
 
     The caller holds the run's lock.
     """
-    rows = Run.objects.filter(pk=run_id)
-    waits = ToolCall.objects.filter(run=run_id, status__in=CALL_OPEN).exists()
-    if waits or hooks.has_open_tasks(run_id):
-        advance(rows, RUN_MOVES, RunStatus.WAITING, source=RunStatus.RUNNING)
-    else:
-        advance(rows, RUN_MOVES, RunStatus.RUNNING, source=RunStatus.WAITING)
-    unit.wake(run_id)
+    settle_runs(unit, {run_id})
+
+
+def settle_runs(unit: Unit, run_ids: Set[UUID]) -> None:
+    """Make each run `waiting` exactly while a blocking task or a tool call of it is open.
+
+    The caller holds the runs' locks.
+    """
+    calls = ToolCall.objects.filter(run__in=run_ids, status__in=CALL_OPEN).order_by()
+    wait = set(calls.values_list("run_id", flat=True).distinct())
+    if run_ids - wait:
+        wait |= hooks.with_open_tasks(run_ids - wait)
+    for ids, target, source in (
+        (wait, RunStatus.WAITING, RunStatus.RUNNING),
+        (run_ids - wait, RunStatus.RUNNING, RunStatus.WAITING),
+    ):
+        if ids:
+            advance(Run.objects.filter(pk__in=ids), RUN_MOVES, target, source=source)
+    unit.wake(*sorted(run_ids))
 
 
 def end_run(
@@ -353,20 +365,44 @@ def cancel_unsent(unit: Unit, actor: Actor, call: ToolCall, *, code: str, detail
 
 def announce_finish(unit: Unit, call: ToolCall, status: CallStatus) -> None:
     """Tell waiters and webhooks that a call has its end."""
-    row = ToolCall.objects.select_related("agent", "run").get(pk=call.pk)
-    data = {
-        "tool_call": str(row.pk),
-        "key": row.key,
+    announce_finishes(unit, [call], status)
+
+
+def announce_finishes(unit: Unit, calls: Sequence[ToolCall], status: CallStatus) -> None:
+    """Tell waiters and webhooks that calls of one workspace have the same end."""
+    references = {call.pk: call.operation.reference for call in calls}
+    rows = ToolCall.objects.filter(pk__in=references).order_by("pk").values(*_FINISHED)
+    told = [(row["pk"], _finish_data(row, references[row["pk"]], status)) for row in rows]
+    if told:
+        announce_all(unit, calls[0].workspace_id, "tool_call.finished", told)
+    for call in calls:
+        unit.wake(call.pk, call.run_id)
+
+
+_FINISHED = (
+    "pk",
+    "key",
+    "agent__slug",
+    "run__session_id",
+    "run_id",
+    "result",
+    "error",
+    "attempts",
+)
+
+
+def _finish_data(row: Mapping[str, Any], reference: str, status: CallStatus) -> dict[str, Any]:
+    return {
+        "tool_call": str(row["pk"]),
+        "key": row["key"],
         "status": status.value,
-        "operation": call.operation.reference,
-        "summary": f"{call.operation.reference}: {status.label.lower()}",
-        "agent": row.agent.slug,
-        "session": str(row.run.session_id),
-        "run": str(row.run_id),
-        "status_code": (row.result or {}).get("status_code"),
-        "error": (row.error or {}).get("code"),
-        "attempts": row.attempts,
-        "url": page_url("tool_call", row.pk),
+        "operation": reference,
+        "summary": f"{reference}: {status.label.lower()}",
+        "agent": row["agent__slug"],
+        "session": str(row["run__session_id"]),
+        "run": str(row["run_id"]),
+        "status_code": (row["result"] or {}).get("status_code"),
+        "error": (row["error"] or {}).get("code"),
+        "attempts": row["attempts"],
+        "url": page_url("tool_call", row["pk"]),
     }
-    announce(unit, row.workspace_id, "tool_call.finished", row.pk, data)
-    unit.wake(call.pk, call.run_id)

@@ -1,21 +1,19 @@
 """The moves of a call that several acts share."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db.models import QuerySet
 
 from accounts_app.errors import FieldError, Invalid
 from accounts_app.models import Agent
-from accounts_app.moves import advance
+from accounts_app.moves import advance, advance_together
 from accounts_app.scoping import Actor
 from accounts_app.services.audit import register_verbs
 from accounts_app.services.unit import Unit
 from integrations_app.models import Operation, ToolCall
 from integrations_app.schemas import validate
-from integrations_app.services.sessions import (
-    announce_finish,
-)
+from integrations_app.services.sessions import announce_finishes
 from integrations_app.states import (
     CALL_MOVES,
     CallStatus,
@@ -97,14 +95,27 @@ def stop(
     unit: Unit, actor: Actor, call: ToolCall, status: CallStatus, code: str, detail: str
 ) -> None:
     """End a call that will not run."""
-    moved = advance(
-        row_of(call),
-        CALL_MOVES,
-        status,
-        finished_at=unit.now,
-        error={"code": code, "detail": detail},
-    )
-    if moved:
+    stop_all(unit, actor, [call], status, code, detail)
+
+
+def stop_all(
+    unit: Unit,
+    actor: Actor,
+    calls: Sequence[ToolCall],
+    status: CallStatus,
+    code: str,
+    detail: str,
+) -> None:
+    """End calls of one workspace that will not run; as many statements as for one.
+
+    Raises:
+        PartlyMoved: somebody else had moved some of them.
+    """
+    columns = {"finished_at": unit.now, "error": {"code": code, "detail": detail}}
+    ids = [call.pk for call in calls]
+    if not advance_together(ids, ToolCall.objects.all(), CALL_MOVES, status, **columns):
+        return
+    for call in calls:
         target = ("tool_call", call.pk, call.operation.reference)
         unit.audit(actor, f"call.{status.value}", target, {"detail": detail})
-        announce_finish(unit, call, status)
+    announce_finishes(unit, calls, status)

@@ -29,7 +29,7 @@ from integrations_app.states import (
 from tasks_app.kinds import OWN_ACTIONS
 from tasks_app.models import Decision, UserTask
 from tasks_app.services.asking import default_timeout
-from tasks_app.services.call_moves import check_arguments, let_run, row_of, stop
+from tasks_app.services.call_moves import check_arguments, let_run, row_of, stop, stop_all
 from tasks_app.services.closing import cancel, refuse_closed, subject_of
 from tasks_app.services.creating import announce_new
 from tasks_app.services.drafts import keep_revision
@@ -233,11 +233,17 @@ def _settle_outcome(
         announce_finish(unit, call, status)
 
 
-def time_out_call(unit: Unit, actor: Actor, task: UserTask) -> None:
-    """Nobody decided in time: the call does not run."""
-    if task.tool_call is not None and task.about in ABOUT_A_CALL:
+def time_out_calls(unit: Unit, actor: Actor, tasks: Sequence[UserTask]) -> None:
+    """Nobody decided these tasks of one workspace in time: their calls do not run.
+
+    Raises:
+        PartlyMoved: somebody else had moved some of the calls.
+    """
+    waiting = [task.tool_call for task in tasks if task.about in ABOUT_A_CALL]
+    calls = [call for call in waiting if call is not None]
+    if calls:
         detail = "Nobody decided before the deadline."
-        stop(unit, actor, task.tool_call, CallStatus.TIMED_OUT, "timed_out", detail)
+        stop_all(unit, actor, calls, CallStatus.TIMED_OUT, "timed_out", detail)
 
 
 def withdraw_task(actor: Actor, task: UserTask, reason: str) -> UserTask:

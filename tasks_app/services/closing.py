@@ -1,6 +1,6 @@
 """The terminal move of a task: one statement wins, whoever races for it (promise 2)."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -8,13 +8,13 @@ from django.db.models import QuerySet
 
 from accounts_app.clock import DbNow, db_now
 from accounts_app.errors import Conflict, PreconditionRequired
-from accounts_app.moves import advance
+from accounts_app.moves import advance_together
 from accounts_app.scoping import Actor
 from accounts_app.services.audit import register_verbs
 from accounts_app.services.unit import Unit
 from accounts_app.states import Channel
 from integrations_app.services.hooks import RunsEnded
-from integrations_app.services.outbox import announce
+from integrations_app.services.outbox import announce_all
 from tasks_app.kinds import CheckedAnswer
 from tasks_app.models import Decision, UserTask
 from tasks_app.states import TASK_MOVES, About, CancelReason, Kind, TaskStatus
@@ -60,7 +60,7 @@ def complete(unit: Unit, actor: Actor, task: UserTask, checked: CheckedAnswer, *
         Whether this act won.
     """
     by = {**actor.as_json(), "on_behalf_of": more.pop("on_behalf_of", None)}
-    rows = UserTask.objects.filter(pk=task.pk, revision=task.revision)
+    rows = UserTask.objects.filter(revision=task.revision)
     open_rows = rows.filter(due_at__isnull=True) | rows.filter(due_at__gt=DbNow())
     columns = {
         "action": checked.action.name,
@@ -70,21 +70,26 @@ def complete(unit: Unit, actor: Actor, task: UserTask, checked: CheckedAnswer, *
         "channel": actor.channel,
         **more,
     }
-    moved = _end(unit, task, open_rows, TaskStatus.COMPLETED, columns)
+    moved = _end(unit, [task], open_rows, TaskStatus.COMPLETED, columns)
     if moved:
         facts = {"action": checked.action.name, "revision": task.revision, "digest": task.digest}
-        _record(unit, actor, task, "decided", "task.completed", facts, decided_by=by)
+        _record(unit, actor, [task], "decided", "task.completed", [facts], decided_by=by)
     return moved
 
 
-def time_out(unit: Unit, actor: Actor, task: UserTask, default: CheckedAnswer | None) -> bool:
-    """Complete a task whose deadline has passed; returns whether this act won.
+def time_out(
+    unit: Unit, actor: Actor, tasks: Sequence[UserTask], default: CheckedAnswer | None
+) -> bool:
+    """Complete tasks of one workspace whose deadline has passed; whether this act won.
 
     Args:
         unit: the transaction.
         actor: Assent itself.
-        task: as it was read under the run's lock.
+        tasks: as they were read under their runs' locks.
         default: the action that an admin or the creator chose for the time-out, if any.
+
+    Raises:
+        PartlyMoved: somebody else had ended some of them.
     """
     by = None if default is None else {**actor.as_json(), "on_behalf_of": None}
     columns = {
@@ -93,11 +98,11 @@ def time_out(unit: Unit, actor: Actor, task: UserTask, default: CheckedAnswer | 
         "decided_by": by,
         "channel": Channel.SYSTEM,
     }
-    due = UserTask.objects.filter(pk=task.pk, due_at__lte=DbNow())
-    moved = _end(unit, task, due, TaskStatus.COMPLETED, columns)
+    due = UserTask.objects.filter(due_at__lte=DbNow())
+    moved = _end(unit, tasks, due, TaskStatus.COMPLETED, columns)
     if moved:
-        facts = {"action": default.action.name if default else None, "due_at": str(task.due_at)}
-        _record(unit, actor, task, "timed_out", "task.timed_out", facts, decided_by=by)
+        facts = [{"action": columns["action"], "due_at": str(task.due_at)} for task in tasks]
+        _record(unit, actor, tasks, "timed_out", "task.timed_out", facts, decided_by=by)
     return moved
 
 
@@ -112,56 +117,63 @@ def cancel(
         "decided_by": by,
         "channel": actor.channel,
     }
-    rows = UserTask.objects.filter(pk=task.pk)
-    moved = _end(unit, task, rows, TaskStatus.CANCELLED, columns)
+    moved = _end(unit, [task], UserTask.objects.all(), TaskStatus.CANCELLED, columns)
     if moved:
         facts = {"reason": reason.value}
-        _record(unit, actor, task, "cancelled", "task.cancelled", facts, decided_by=by)
+        _record(unit, actor, [task], "cancelled", "task.cancelled", [facts], decided_by=by)
     return moved
 
 
 def _end(
     unit: Unit,
-    task: UserTask,
+    tasks: Sequence[UserTask],
     rows: QuerySet[UserTask],
     status: TaskStatus,
     columns: Mapping[str, Any],
 ) -> bool:
-    """Make the terminal move in the database, and then on the object in hand."""
+    """Make the terminal move in the database, and then on the objects in hand."""
     written = {**columns, **NO_LONGER_OPEN, "completed_at": unit.now, "updated_at": unit.now}
-    if not advance(rows, TASK_MOVES, status, **written):
+    ids = [task.pk for task in tasks]
+    if not advance_together(ids, rows, TASK_MOVES, status, **written):
         return False
-    for name, value in {"status": status, **written}.items():
-        setattr(task, name, value)
+    for task in tasks:
+        for name, value in {"status": status, **written}.items():
+            setattr(task, name, value)
     return True
 
 
 def _record(
     unit: Unit,
     actor: Actor,
-    task: UserTask,
+    tasks: Sequence[UserTask],
     act: str,
     event: str,
-    facts: Mapping[str, Any],
+    facts: Sequence[Mapping[str, Any]],
     *,
     decided_by: Mapping[str, Any] | None,
 ) -> None:
-    """One decision row, one audit entry, one event."""
-    action = facts.get("action")
-    Decision.objects.create(
-        workspace_id=task.workspace_id,
-        created_at=unit.now,
-        task=task,
-        act=act,
-        action=action,
-        revision=task.revision,
-        digest=task.digest,
-        decided_by=decided_by,
-        channel=actor.channel,
+    """For each task one decision row, one audit entry, one event; `facts` are in their order."""
+    Decision.objects.bulk_create(
+        [
+            Decision(
+                workspace_id=task.workspace_id,
+                created_at=unit.now,
+                task=task,
+                act=act,
+                action=task.action,
+                revision=task.revision,
+                digest=task.digest,
+                decided_by=decided_by,
+                channel=actor.channel,
+            )
+            for task in tasks
+        ]
     )
-    unit.audit(actor, event, subject_of(task), facts)
-    announce(unit, task.workspace_id, event, task.pk, event_data(task))
-    unit.wake(task.pk, task.run_id)
+    for task, each in zip(tasks, facts, strict=True):
+        unit.audit(actor, event, subject_of(task), each)
+        unit.wake(task.pk, task.run_id)
+    told = [(task.pk, event_data(task)) for task in tasks]
+    announce_all(unit, actor.workspace_id, event, told)
 
 
 def drop_with_runs(unit: Unit, actor: Actor, ended: RunsEnded) -> None:
@@ -224,7 +236,7 @@ def check_revision(task: UserTask, revision: int | None, *, always: bool = False
         raise Conflict(text, code="stale_revision", facts=facts)
 
 
-def pending_in(run_id: UUID) -> bool:
-    """Whether a blocking task of the run is pending."""
-    rows = UserTask.objects.pending().filter(run=run_id)
-    return rows.exclude(kind=Kind.ANOMALY_ALERT).exists()
+def pending_in(run_ids: Collection[UUID]) -> set[UUID]:
+    """In which of these runs a blocking task is pending."""
+    rows = UserTask.objects.pending().filter(run__in=run_ids).exclude(kind=Kind.ANOMALY_ALERT)
+    return set(rows.order_by().values_list("run_id", flat=True).distinct())

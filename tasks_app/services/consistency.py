@@ -149,7 +149,7 @@ def unsettled_runs(limit: int) -> list[UUID]:
 def settle(run_id: UUID) -> bool:
     """Let a run say what is true."""
     with unit_of_work() as unit:
-        if try_lock_run(run_id) is None or not _unsettled().filter(pk=run_id).exists():
+        if not try_lock_run(run_id) or not _unsettled().filter(pk=run_id).exists():
             return False
         settle_run(unit, run_id)
     return True

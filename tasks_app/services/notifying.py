@@ -5,7 +5,7 @@ of them those who are reached and want this kind. When a message goes out, it is
 may see and decide (`telling`).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -77,9 +77,24 @@ def tell_of_answer(unit: Unit, actor: Actor, task: UserTask) -> None:
     _tell(unit, actor, NoticeKind.ANSWERED, task, lambda able: _only(able, {asker}))
 
 
-def tell_of_time_out(unit: Unit, actor: Actor, task: UserTask, holder: int | None) -> None:
-    """Nobody decided in time: those whose task it was, and who held it until then."""
-    _tell(unit, actor, NoticeKind.TIMED_OUT, task, lambda able: _whose(task, able, holder))
+def tell_of_time_outs(
+    unit: Unit, actor: Actor, tasks: Sequence[UserTask], holders: Mapping[UUID, int | None]
+) -> None:
+    """Nobody decided in time: those whose tasks it were, and who held one until then.
+
+    Args:
+        unit: the transaction.
+        actor: Assent itself.
+        tasks: of one workspace.
+        holders: by the task's id, whose claim the time-out dropped.
+    """
+    found = _reached(actor.workspace_id)
+    people = [recipient.person for recipient in found]
+    rows: list[Notification] = []
+    for task in tasks if found else ():
+        theirs = _whose(task, candidates(task, people), holders[task.pk])
+        rows += _rows(unit, actor, NoticeKind.TIMED_OUT, found, theirs, task=task)
+    _save(unit, rows)
 
 
 def tell_of_unroutable(unit: Unit, actor: Actor, task: UserTask) -> None:
@@ -221,10 +236,23 @@ def _write(
     incident: Incident | None = None,
 ) -> None:
     """A row for each who was chosen and wants to know, less whoever did it."""
+    _save(unit, _rows(unit, actor, kind, found, chosen, task=task, incident=incident))
+
+
+def _rows(
+    unit: Unit,
+    actor: Actor,
+    kind: NoticeKind,
+    found: Iterable[Recipient],
+    chosen: Iterable[Person],
+    *,
+    task: UserTask | None = None,
+    incident: Incident | None = None,
+) -> list[Notification]:
     wanted = {person.user_id for person in chosen}
     if actor.type == ActorType.USER:
         wanted.discard(actor.user_id or 0)
-    rows = [
+    return [
         Notification(
             workspace_id=actor.workspace_id,
             created_at=unit.now,
@@ -237,6 +265,9 @@ def _write(
         for recipient in found
         if recipient.person.user_id in wanted and recipient.times.time_of(kind) != NoticeTime.OFF
     ]
+
+
+def _save(unit: Unit, rows: Sequence[Notification]) -> None:
     if rows:
         Notification.objects.bulk_create(rows)
     ring_for(unit, rows)

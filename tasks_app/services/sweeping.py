@@ -7,7 +7,8 @@ conditional update, oldest first (promises 4 and 8).
 import datetime as dt
 import os
 import socket
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from uuid import UUID
 
 import structlog
@@ -34,10 +35,16 @@ from tasks_app.services.notifying import NOTIFY
 from tasks_app.services.telling import bury_unheard, due_members, forget_told, tell
 
 BATCH = 500
+GROUP = 100
+"""So many rows share a transaction: few statements for each, and nobody waits long for a lock."""
+
 WAKES_KEPT = 10_000
 HEARTBEAT, CHECKS_HEARTBEAT = "scheduler", "checks"
 CHECK_EVERY = dt.timedelta(seconds=60)
 SWEEPS_KEPT = 10_000
+
+Find = Callable[[int], list[UUID]]
+ActOnGroup = Callable[[Sequence[UUID]], Mapping[UUID, str]]
 
 log = structlog.get_logger(__name__)
 
@@ -92,6 +99,7 @@ class _Work:
 
     def __init__(self) -> None:
         self.failed = 0
+        self.spoilt: set[UUID] = set()
 
     def through(self, find: Callable[[int], list[UUID]], act: Callable[[UUID], int]) -> int:
         """Work through what is due in batches, until a batch brings nothing new."""
@@ -106,30 +114,74 @@ class _Work:
                 moved += min(1, self._one(act, pk))
                 fault("sweep.mid_batch")
 
+    def through_groups(self, find: Find, act: ActOnGroup) -> Counter[str]:
+        """Work through what is due in groups, each in one transaction, until nothing new is found.
+
+        What others were at work on is passed over, and has its turn once more at the end.
+
+        Returns:
+            How often each outcome came.
+        """
+        outcomes, left = Counter[str](), set[UUID]()
+        # What could not be moved is found again; it must not hide what lies behind it.
+        while fresh := [pk for pk in find(BATCH + len(left)) if pk not in left]:
+            left |= self._groups(act, fresh, outcomes)
+        again = [pk for pk in find(len(left)) if pk in left - self.spoilt] if left else []
+        self._groups(act, again, outcomes)
+        return outcomes
+
+    def _groups(self, act: ActOnGroup, ids: Sequence[UUID], outcomes: Counter[str]) -> set[UUID]:
+        """Act on groups of these, in their order; which of them were not moved."""
+        left = set[UUID]()
+        for start in range(0, len(ids), GROUP):
+            group = ids[start : start + GROUP]
+            done = self._group(act, group)
+            outcomes.update(done.values())
+            left |= set(group) - done.keys()
+            fault("sweep.mid_batch")
+        return left
+
+    def _group(self, act: ActOnGroup, ids: Sequence[UUID]) -> Mapping[UUID, str]:
+        """Act on a group; where that fails, on each of it, so that one harms no other."""
+        try:
+            return act(ids)
+        except Exception as error:
+            if len(ids) == 1:
+                self._note_failure(ids[0])
+                return {}
+            log.warning("sweep_group_undone", rows=len(ids), error=type(error).__name__)
+            if not connection.is_usable():
+                raise
+        done: dict[UUID, str] = {}
+        for pk in ids:
+            done |= self._group(act, [pk])
+        return done
+
     def _one(self, act: Callable[[UUID], int], pk: UUID) -> int:
         try:
             return act(pk)
         except Exception:
-            # Whatever it is, the row's transaction is undone and the next sweep tries again; not
-            # caught, one spoilt row would stop every deadline of every workspace.
-            self.failed += 1
-            log.exception("sweep_row_failed", row=str(pk))
-            if not connection.is_usable():
-                raise
+            self._note_failure(pk)
             return 0
+
+    def _note_failure(self, pk: UUID) -> None:
+        """Go on, while an exception is handled.
+
+        Whatever it is, the row's transaction is undone and the next sweep tries again; not caught,
+        one spoilt row would stop every deadline of every workspace.
+        """
+        self.failed += 1
+        self.spoilt.add(pk)
+        log.exception("sweep_row_failed", row=str(pk))
+        if not connection.is_usable():
+            raise
 
 
 def _deadlines(work: _Work) -> dict[str, int]:
-    outcomes: list[str] = []
-
-    def act(task_id: UUID) -> int:
-        outcomes.append(expire(task_id))
-        return bool(outcomes[-1])
-
-    work.through(due_tasks, act)
+    outcomes = work.through_groups(due_tasks, expire)
     return {
-        "tasks_timed_out": outcomes.count("timed_out"),
-        "tasks_escalated": outcomes.count("escalated"),
+        "tasks_timed_out": outcomes["timed_out"],
+        "tasks_escalated": outcomes["escalated"],
     }
 
 

@@ -1,7 +1,7 @@
 """What got past every other way, and is found by the sweep."""
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 import pytest
@@ -124,8 +124,9 @@ def test_each_sweep_that_did_something_leaves_a_row(world: World, move_clock: Mo
     assert row.started_at <= row.finished_at
 
 
+@pytest.mark.parametrize("batch", [1, 2, 500])
 def test_one_row_that_fails_holds_up_no_other(
-    world: World, move_clock: Move, monkeypatch: pytest.MonkeyPatch
+    world: World, move_clock: Move, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
     ids = [
         world.agent.post("tasks", {"agent": "support", "title": "T", "timeout_seconds": n}).ok(201)[
@@ -135,13 +136,13 @@ def test_one_row_that_fails_holds_up_no_other(
     ]
     move_clock(90)
 
-    def expire(task_id: UUID) -> str:
-        if str(task_id) == ids[0]:
+    def expire(task_ids: Sequence[UUID]) -> dict[UUID, str]:
+        if UUID(ids[0]) in task_ids:
             raise RuntimeError("broken row")
-        return deadlines.expire(task_id)
+        return deadlines.expire(task_ids)
 
     monkeypatch.setattr(sweeping, "expire", expire)
-    monkeypatch.setattr(sweeping, "BATCH", 1)
+    monkeypatch.setattr(sweeping, "BATCH", batch)
     done = sweep(execute_here=False)
     assert (done["tasks_timed_out"], done["failed"]) == (2, 1)
     statuses = [world.agent.get(f"tasks/{pk}")["status"] for pk in ids]

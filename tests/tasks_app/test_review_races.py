@@ -62,9 +62,9 @@ def unlocked(run_id: UUID) -> Run:
     return Run.objects.get(pk=run_id)
 
 
-def unguarded(rows: Any, moves: Any, target: str, *, source: str = "", **values: Any) -> int:
+def unguarded(ids: Any, rows: Any, moves: Any, target: str, **values: Any) -> bool:
     """A move that does not look at where it starts from."""
-    return int(rows.update(status=target, **values))
+    return bool(rows.filter(pk__in=ids).update(status=target, **values))
 
 
 def meeting(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, number: int = 2) -> None:
@@ -223,7 +223,7 @@ def test_two_decisions_without_the_guard(
 ) -> None:
     pk = ask(shared_world)
     monkeypatch.setattr(access, "lock_run", unlocked)
-    monkeypatch.setattr(closing, "advance", unguarded)
+    monkeypatch.setattr(closing, "advance_together", unguarded)
     meeting(monkeypatch, deciding, "check_answer")
     ann, abe = people(shared_world, "ann", "abe")
     answers = race(approval(ann, pk), approval(abe, pk))
@@ -246,13 +246,14 @@ def test_two_sweepers_at_one_deadline(
     shared_world: World, move_clock: Callable[[float], None]
 ) -> None:
     for _ in range(ROUNDS):
-        pk = ask(shared_world, timeout_seconds=60)
+        pks = [ask(shared_world, timeout_seconds=60) for _ in range(3)]
         move_clock(61)
-        assert sorted(race(partial(expire, pk), partial(expire, pk), partial(expire, pk))) == [
-            "",
-            "",
-            "timed_out",
-        ]
+        done = race(*[partial(expire, pks)] * 3)
+        # Each passed over what another one was at; together they did all of it, once.
+        outcomes = [(pk, outcome) for each in done for pk, outcome in each.items()]
+        outcomes += expire(pks).items()
+        assert sorted(outcomes) == sorted((pk, "timed_out") for pk in pks)
+        assert Decision.objects.filter(task__in=pks).count() == 3
 
 
 @on_postgresql
@@ -263,10 +264,12 @@ def test_two_sweepers_without_the_guard(
 ) -> None:
     pk = ask(shared_world, timeout_seconds=60)
     move_clock(61)
-    monkeypatch.setattr(deadlines, "try_lock_run", unlocked)
-    monkeypatch.setattr(closing, "advance", unguarded)
-    meeting(monkeypatch, deadlines, "at_level")
-    assert codes(race(partial(expire, pk), partial(expire, pk))) == ["IntegrityError", "won"]
+    monkeypatch.setattr(
+        deadlines, "_locked_due", lambda runs: list(UserTask.objects.filter(pk__in=runs))
+    )
+    monkeypatch.setattr(closing, "advance_together", unguarded)
+    meeting(monkeypatch, deadlines, "_by_workspace")
+    assert codes(race(partial(expire, [pk]), partial(expire, [pk]))) == ["IntegrityError", "won"]
 
 
 def test_a_late_decision_without_the_guard(
@@ -318,6 +321,6 @@ def test_a_run_that_ends_during_a_decision_without_any_guard(
     shared_world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(access, "lock_run", unlocked)
-    monkeypatch.setattr(closing, "advance", unguarded)
+    monkeypatch.setattr(closing, "advance_together", unguarded)
     answer, _ = ended_during_a_decision(shared_world, monkeypatch)
     assert isinstance(answer, IntegrityError)
