@@ -2,16 +2,26 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db import connection  # noqa: F401 - read by the condition of the mark
 
 from accounts_app.models import AuditEntry
 from accounts_app.services.audit import verify
 from integrations_app.models import Clearance, OutboxEvent, ToolCall
+from integrations_app.services import execution
 from integrations_app.services.execution import execute
 from tasks_app.models import Decision, UserTask
 from tasks_app.services.sweeping import sweep
 from tests.api_client import Api
 from tests.conftest import World
-from tests.tasks_app.racing import ROUNDS, race
+from tests.tasks_app.racing import ROUNDS, codes, race
+
+on_postgresql = pytest.mark.skipif(
+    "connection.vendor != 'postgresql'", reason="One writer at a time"
+)
 
 
 def keys(world: World, number: int) -> list[Api]:
@@ -93,6 +103,65 @@ def test_many_workers_send_a_call_once(shared_world: World) -> None:
         outcomes = race(*[lambda pk=pk: execute(pk).status for _ in range(6)])
         assert sorted(map(str, outcomes)) == ["", "", "", "", "", "succeeded"]
         assert world.receiver.effects()[call["id"]] == 1
+
+
+def claimed_late(
+    world: World, monkeypatch: pytest.MonkeyPatch, late: Callable[..., int]
+) -> tuple[Any, int]:
+    """A worker that read a call as queued, and claims it when another one has sent it.
+
+    Args:
+        world: with an operation that may happen once.
+        monkeypatch: of the test.
+        late: the move by which the late one claims.
+
+    Returns:
+        What came of the late one, and how often the call was sent.
+    """
+    pk = UUID(world.refund(40).ok(201)["id"])
+    plain = execution.advance
+
+    def another_one_first(*arguments: Any, **values: Any) -> int:
+        monkeypatch.setattr(execution, "advance", plain)
+        (done,) = race(partial(execute, pk))
+        assert done.status == "succeeded"
+        return late(*arguments, **values)
+
+    monkeypatch.setattr(execution, "advance", another_one_first)
+    (answer,) = race(partial(execute, pk))
+    return answer, world.receiver.effects()[str(pk)]
+
+
+def unguarded(rows: Any, moves: Any, target: str, *, source: str, **values: Any) -> int:
+    """A claim of a call that does not look at where it stands."""
+    return ToolCall.objects.update(status=target, **values)
+
+
+@on_postgresql
+def test_a_worker_that_comes_late_sends_nothing(
+    shared_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer, sent = claimed_late(shared_world, monkeypatch, execution.advance)
+    assert (answer.status, sent) == ("", 1)
+
+
+@on_postgresql
+def test_a_worker_that_comes_late_without_the_guard(
+    shared_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer, sent = claimed_late(shared_world, monkeypatch, unguarded)
+    # That it went no further was left to the attempts' constraint.
+    assert (codes([answer]), sent) == (["IntegrityError"], 1)
+
+
+@on_postgresql
+def test_a_worker_that_comes_late_without_any_guard(
+    shared_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution.Attempt.objects, "create", lambda **columns: None)
+    answer, sent = claimed_late(shared_world, monkeypatch, unguarded)
+    # The money went out twice.
+    assert (answer.status, sent) == ("succeeded", 2)
 
 
 def test_one_object_for_one_key(shared_world: World) -> None:

@@ -17,6 +17,7 @@ import pytest
 from django.db import IntegrityError, connection
 from django.db.models import Q, Value
 
+from accounts_app.services.unit import unit_of_work
 from integrations_app.models import Run, ToolCall
 from integrations_app.services.sessions import end_run
 from integrations_app.states import RunStatus
@@ -181,6 +182,45 @@ def test_next_serves_each_of_many_another_task(shared_world: World) -> None:
     served = race(*[partial(next_task, actor) for actor in actors])
     assert {task.pk for task in served} == ready
     assert next_task(actors[0]) is None
+
+
+@on_postgresql
+def test_next_without_the_guard(shared_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, _ = ask(shared_world), ask(shared_world)
+
+    def serve(actor: Any, task_id: UUID) -> bool:
+        """Neither a lock nor a look at whether somebody has it."""
+        with unit_of_work() as unit:
+            return claims._take(unit, actor, UserTask.objects.get(pk=task_id), Q())
+
+    monkeypatch.setattr(claims, "_serve", serve)
+    meeting(monkeypatch, claims, "may_decide")
+    ann, abe = people(shared_world, "ann", "abe")
+    served = race(partial(next_task, ann), partial(next_task, abe))
+    # Both looked at the queue, and both were given the same task.
+    assert [task.pk for task in served] == [first, first]
+
+
+@on_postgresql
+def test_next_without_its_lock_gives_nobody_what_another_has(
+    shared_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready = {ask(shared_world), ask(shared_world)}
+    met, plain = threading.Barrier(2, timeout=20), claims._serve
+
+    def serve(actor: Any, task_id: UUID) -> bool:
+        with unit_of_work() as unit:
+            return claims._take(unit, actor, UserTask.objects.get(pk=task_id), claims._UNCLAIMED)
+
+    def meet_once(actor: Any, task_id: UUID) -> bool:
+        met.wait()
+        monkeypatch.setattr(claims, "_serve", plain)
+        return serve(actor, task_id)
+
+    monkeypatch.setattr(claims, "_serve", meet_once)
+    ann, abe = people(shared_world, "ann", "abe")
+    served = race(partial(next_task, ann), partial(next_task, abe))
+    assert {task.pk for task in served} == ready
 
 
 def request(world: World, run: Run, key: str) -> Act:
