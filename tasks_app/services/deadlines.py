@@ -61,8 +61,11 @@ def expire(task_ids: Sequence[UUID]) -> dict[UUID, str]:
         PartlyMoved: somebody else moved some of them meanwhile; nothing is done, and each should
             be tried by itself.
     """
-    runs = dict(UserTask.objects.filter(pk__in=task_ids).values_list("pk", "run_id"))
+    pending = UserTask.objects.pending().filter(pk__in=task_ids)
+    runs = dict(pending.values_list("pk", "run_id"))
     outcomes: dict[UUID, str] = {}
+    if not runs:
+        return outcomes  # Another sweeper was through with all of them.
     with unit_of_work() as unit:
         for workspace_id, tasks in _by_workspace(_locked_due(runs)).items():
             actor = system_actor(workspace_id, "deadline")

@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from accounts_app.clock import db_now
 from accounts_app.models import Membership
 from integrations_app.models import Operation, Run, ToolCall
 from integrations_app.services.execution import execute
@@ -83,6 +84,26 @@ def test_a_call_that_waits_for_nobody_is_asked_about_again(world: World) -> None
     assert task != call["task"]
     world.decider.post(f"tasks/{task}/approve").ok()
     assert execute(UUID(call["id"])).status == "succeeded"
+
+
+def test_a_received_call_of_an_ended_run_is_dropped(world: World) -> None:
+    call = world.refund(900).ok(201)
+    UserTask.objects.filter(pk=call["task"]).update(status="cancelled")
+    ToolCall.objects.filter(pk=call["id"]).update(status="received")
+    Run.objects.filter(pk=call["run"]).update(status="completed")
+    assert swept() == {"stranded_calls_dropped": 1}
+    shown = world.agent.get(f"tool-calls/{call['id']}")
+    assert (shown["status"], shown["error"]["code"]) == ("cancelled", "run_ended")
+
+
+def test_a_review_that_was_given_a_deadline_times_out_with_its_call(world: World) -> None:
+    world.rule().ok(201)
+    call = world.refund(6000).ok(201)
+    assert call["status"] == "awaiting_review"
+    UserTask.objects.filter(pk=call["task"]).update(due_at=db_now())
+    assert swept() == {"tasks_timed_out": 1}
+    assert world.agent.get(f"tool-calls/{call['id']}")["status"] == "timed_out"
+    assert world.receiver.hits == []
 
 
 @pytest.mark.parametrize(("waits", "wrong"), [(True, "running"), (False, "waiting")])

@@ -62,14 +62,17 @@ REACHED = ALLOWED - pairs(
     "call",
     """
     received → rejected timed_out cancelled
-    awaiting_review → timed_out blocked executing
+    awaiting_review → timed_out blocked
     awaiting_approval → blocked
     queued → awaiting_approval rejected blocked timed_out
     executing → rejected blocked timed_out
     """,
 )
-"""What the walks must come by. The rest is permitted, and nothing in the product does it, or
-(a review of what the agent runs itself) the walks do not ask for it."""
+"""What the walks must come by. The design permits the rest, and no act of the product does it:
+a call is blocked before it waits for anybody, a review has no deadline, and what changed before
+sending is noticed by the worker that has claimed it. What only a repair or an altered row leads to
+(`received → cancelled`, `awaiting_review → timed_out`) has tests of its own among those of the
+sweep."""
 
 
 def test_the_tables_of_the_code_are_those_of_the_design() -> None:

@@ -120,6 +120,9 @@ TALES: dict[str, Sequence[tuple[str, dict[str, Any]]]] = {
         step("request_own", amount=900),
         APPROVED,
         step("report", result={"error": "no"}),
+        step("request_own", amount=REVIEWED, operation="shell.look"),
+        GOES_ON,
+        step("report", result={"output": 1}),
         *[
             beginning
             for how in ("complete", "fail", "terminate")
@@ -169,6 +172,8 @@ class Review(RuleBasedStateMachine):
         body = {"name": "Run", "effect": "once", "requires_approval": True}
         approval = {"when": "args.amount > 100", "timeout_seconds": 600}
         admin.put("integrations/shell/operations/run", {**body, "approval": approval})
+        body = {"name": "Look", "effect": "read", "requires_approval": False}
+        admin.put("integrations/shell/operations/look", body)
         for slug, limit, effect in (("large", REVIEWED, "review"), ("huge", BLOCKED, "block")):
             parameters = {"when": f"args.amount >= {limit}"}
             body = {"name": slug, "detector": "condition", "parameters": parameters}
@@ -235,11 +240,15 @@ class Review(RuleBasedStateMachine):
         body = {"run": self.run_of(pick), "operation": operation, "arguments": arguments}
         self.world.agent.post("tool-calls", body).ok(201)
 
-    @rule(pick=PICK, amount=st.sampled_from([900, 40]))
-    def request_own(self, pick: int, amount: int) -> None:
+    @rule(
+        pick=PICK,
+        amount=st.sampled_from([900, 40, REVIEWED]),
+        operation=st.sampled_from(["shell.run", "shell.look"]),
+    )
+    def request_own(self, pick: int, amount: int, operation: str = "shell.run") -> None:
         """Something that the agent runs itself once it may."""
         arguments = {"amount": amount}
-        body = {"run": self.run_of(pick), "operation": "shell.run", "arguments": arguments}
+        body = {"run": self.run_of(pick), "operation": operation, "arguments": arguments}
         self.world.agent.post("tool-calls", body).ok(201)
 
     own = {"status": "executing", "operation__integration__kind": "client"}
