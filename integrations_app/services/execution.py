@@ -214,9 +214,11 @@ def _send(
         if time.monotonic() - begun > LEASE_MARGIN.total_seconds():
             raise LostClaim
 
-    headers = (*request.headers, *credential.headers())
-    if operation.effect != Effect.READ:
-        headers = (*headers, ("Idempotency-Key", call.downstream_key))
+    headers = (
+        *request.headers,
+        *credential.headers(),
+        ("Idempotency-Key", call.downstream_key),
+    )
     return send(
         OutboundRequest(request.method, request.url, headers, request.body),
         OutboundPolicy(
