@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from accounts_app.models.base import new_id
 from accounts_app.services.unit import Unit
 from integrations_app.models import Delivery, OutboxEvent, Webhook
 from integrations_app.states import PING, EventType
@@ -62,12 +63,12 @@ def announce_all(
 
 
 def announce_ping(unit: Unit, webhook: Webhook) -> Delivery:
-    """Note an event that goes to one webhook only, to try it."""
+    """Note an event that goes to one webhook only, to try it; it waits for no other ping."""
     event = OutboxEvent.objects.create(
         workspace_id=webhook.workspace_id,
         created_at=unit.now,
         type=PING,
-        subject_id=webhook.pk,
+        subject_id=new_id(),
         data={"webhook": webhook.slug, "summary": "A ping, to try this webhook."},
     )
     return address(unit, [event], [webhook])[0]

@@ -93,6 +93,20 @@ def test_one_changed_byte_is_refused(world: World, part: str) -> None:
         Verifier(secret).verify(body, headers)
 
 
+def test_a_ping_waits_for_no_other(world: World) -> None:
+    hook(world, "status/500")
+    world.admin.post("webhooks/ops/ping").ok(202)
+    turn()
+    hook(world)
+    world.admin.post("webhooks/ops/ping").ok(202)
+    assert turn().attempts == 1
+    rows = world.admin.get("webhooks/ops/deliveries").ok()["results"]
+    assert [(row["status"], row["last_status_code"]) for row in rows] == [
+        ("delivered", 200),
+        ("failed", 500),
+    ]
+
+
 def test_both_secrets_sign_for_a_day(world: World) -> None:
     old = hook(world)
     new = world.admin.post("webhooks/ops/rotate").ok()["secret"]
