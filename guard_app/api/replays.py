@@ -1,12 +1,11 @@
-import datetime as dt
 from typing import Any, ClassVar
 
 from django.http import HttpResponse
-from django.utils.dateparse import parse_date, parse_datetime
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts_app.api.fields import AnyJson, Number, Object, StrictSerializer, Text
+from accounts_app.api.filters import read_moment
 from accounts_app.api.paging import page_of
 from accounts_app.api.views import ApiView, utc_text
 from accounts_app.errors import FieldError, Invalid
@@ -83,7 +82,7 @@ class ReplaysView(ApiView):
         self.actor.require_scope(Scope.ADMIN)
         body = self.body(ReplayBody, data)
         rule = self._rule(body["rule"])
-        since, until = _moment(body["from"], "from"), _moment(body["to"], "to")
+        since, until = read_moment(body["from"], "from"), read_moment(body["to"], "to")
         return self.answer(lambda: (202, show_replay(start_replay(self.actor, rule, since, until))))
 
     def _rule(self, given: Any) -> str | RuleValues:
@@ -111,17 +110,3 @@ class ReplayView(ApiView):
         row = self.get_visible(Replay.objects.visible_to(self.actor), pk)
         self.actor.require_scope(Scope.READ)
         return self.waited(show_replay(row), terminal=row.status == ReplayStatus.DONE)
-
-
-def _moment(text: str, field: str) -> dt.datetime:
-    try:
-        moment = parse_datetime(text)
-        day = parse_date(text) if moment is None else None
-    except ValueError:
-        moment = day = None
-    if moment is not None and moment.tzinfo is not None:
-        return moment
-    if day is not None:
-        return dt.datetime.combine(day, dt.time(), dt.UTC)
-    detail = "Must be a date, or a date-time with a time zone, like 2026-01-31T12:00:00Z."
-    raise Invalid([FieldError(field, "invalid_value", detail)])

@@ -7,7 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts_app.api.fields import AnyJson, Choice, Flag, Number, StrictSerializer, Text
-from accounts_app.api.filters import IdFilter
+from accounts_app.api.filters import IdFilter, OneOf
 from accounts_app.api.paging import page_of
 from accounts_app.api.views import ApiView, utc_text
 from accounts_app.states import Scope
@@ -50,10 +50,8 @@ class DetectionShown(StrictSerializer):
 
 class DetectionFilter(django_filters.FilterSet):
     rule = django_filters.CharFilter(field_name="rule__slug")
-    effect = django_filters.ChoiceFilter(choices=GuardEffect.choices)
-    shadow = django_filters.ChoiceFilter(
-        choices=[("true", "true"), ("false", "false")], method="by_shadow"
-    )
+    effect = OneOf(choices=GuardEffect.choices)
+    shadow = OneOf(choices=[("true", "true"), ("false", "false")], method="by_shadow")
     agent = django_filters.CharFilter(field_name="agent__slug")
     tool_call = IdFilter(field_name="tool_call")
 

@@ -6,6 +6,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts_app.api.fields import Key, Object, StrictSerializer, Text
+from accounts_app.api.filters import OneOf
 from accounts_app.api.paging import page_of
 from accounts_app.api.views import READERS, ApiView, utc_text
 from accounts_app.states import Scope
@@ -40,7 +41,7 @@ class NoBody(StrictSerializer):
 
 class SessionFilter(django_filters.FilterSet):
     agent = django_filters.CharFilter(field_name="agent__slug")
-    status = django_filters.ChoiceFilter(choices=SessionStatus.choices)
+    status = OneOf(choices=SessionStatus.choices)
     participant = django_filters.CharFilter(lookup_expr="iexact")
 
     class Meta:

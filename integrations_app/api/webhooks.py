@@ -7,6 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts_app.api.fields import Choice, Flag, StrictSerializer, Text, Whole, parse_id
+from accounts_app.api.filters import OneOf
 from accounts_app.api.paging import page_of
 from accounts_app.api.views import ApiView, utc_text
 from accounts_app.errors import Forbidden
@@ -50,10 +51,8 @@ class NoBody(StrictSerializer):
 
 
 class DeliveryFilter(django_filters.FilterSet):
-    status = django_filters.ChoiceFilter(choices=DeliveryStatus.choices)
-    type = django_filters.ChoiceFilter(
-        choices=[*EventType.choices, (PING, "A ping")], field_name="event__type"
-    )
+    status = OneOf(choices=DeliveryStatus.choices)
+    type = OneOf(choices=[*EventType.choices, (PING, "A ping")], field_name="event__type")
 
     class Meta:
         model = Delivery

@@ -6,7 +6,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts_app.api.fields import AnyJson, Key, Number, Object, Reference, StrictSerializer, Text
-from accounts_app.api.filters import IdFilter
+from accounts_app.api.filters import IdFilter, OneOf
 from accounts_app.api.paging import page_of
 from accounts_app.api.views import READERS, ApiView
 from accounts_app.errors import Conflict, FieldError, Invalid, NotFound
@@ -53,7 +53,7 @@ class CallFilter(django_filters.FilterSet):
     agent = django_filters.CharFilter(field_name="agent__slug")
     run = IdFilter(field_name="run")
     session = IdFilter(field_name="run__session")
-    status = django_filters.ChoiceFilter(choices=CallStatus.choices)
+    status = OneOf(choices=CallStatus.choices)
 
     class Meta:
         model = ToolCall

@@ -83,7 +83,7 @@ class TaskCompleteView(TaskApiView):
             decide(self.actor, task.pk, self.seen(data), lambda: self.read(data))
             return 200, self.shown(task)
 
-        with self.telling(task):
+        with self.telling(task, data):
             return self.answer(act)
 
     def read(self, data: Any) -> Decide:

@@ -8,6 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts_app.api.fields import Number, StrictSerializer, Text
+from accounts_app.api.filters import OneOf
 from accounts_app.api.paging import page_of
 from accounts_app.api.views import ApiView, utc_text
 from accounts_app.errors import Forbidden
@@ -39,8 +40,8 @@ class IncidentShown(StrictSerializer):
 
 
 class IncidentFilter(django_filters.FilterSet):
-    status = django_filters.ChoiceFilter(choices=IncidentStatus.choices)
-    severity = django_filters.ChoiceFilter(choices=Severity.choices)
+    status = OneOf(choices=IncidentStatus.choices)
+    severity = OneOf(choices=Severity.choices)
     rule = django_filters.CharFilter(field_name="rule__slug")
     agent = django_filters.CharFilter(field_name="agent__slug")
 

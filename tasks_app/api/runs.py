@@ -6,7 +6,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts_app.api.fields import AnyJson, Key, Object, Reference, StrictSerializer, Text
-from accounts_app.api.filters import IdFilter
+from accounts_app.api.filters import IdFilter, OneOf
 from accounts_app.api.paging import page_of
 from accounts_app.api.views import READERS, ApiView
 from accounts_app.errors import FieldError, Invalid
@@ -49,7 +49,7 @@ class FailBody(StrictSerializer):
 class RunFilter(django_filters.FilterSet):
     agent = django_filters.CharFilter(field_name="agent__slug")
     session = IdFilter(field_name="session")
-    status = django_filters.ChoiceFilter(choices=RunStatus.choices)
+    status = OneOf(choices=RunStatus.choices)
 
     class Meta:
         model = Run

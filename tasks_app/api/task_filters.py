@@ -1,12 +1,10 @@
 """By what tasks can be found."""
 
-import datetime as dt
-
 import django_filters
 from django.db.models import Q, QuerySet
 from django.http import QueryDict
 
-from accounts_app.api.filters import IdFilter
+from accounts_app.api.filters import IdFilter, Moment, OneOf
 from accounts_app.api.paging import NEWEST_FIRST, Order
 from accounts_app.errors import FieldError, Invalid
 from tasks_app.models import UserTask
@@ -20,23 +18,19 @@ ORDERS = {
 
 
 class TaskFilter(django_filters.FilterSet):
-    status = django_filters.ChoiceFilter(choices=TaskStatus.choices)
+    status = OneOf(choices=TaskStatus.choices)
     kind = django_filters.CharFilter(method="by_kind")
-    group = django_filters.ChoiceFilter(
-        choices=[(name, name) for name in GROUPS], method="by_group"
-    )
+    group = OneOf(choices=[(name, name) for name in GROUPS], method="by_group")
     agent = django_filters.CharFilter(field_name="agent__slug")
     session = IdFilter(field_name="session")
     run = IdFilter(field_name="run")
     participant = django_filters.CharFilter(lookup_expr="iexact")
     outcome = django_filters.CharFilter(field_name="action")
-    timed_out = django_filters.ChoiceFilter(
-        choices=[("true", "true"), ("false", "false")], method="by_timed_out"
-    )
+    timed_out = OneOf(choices=[("true", "true"), ("false", "false")], method="by_timed_out")
     q = django_filters.CharFilter(method="by_text")
-    due_before = django_filters.IsoDateTimeFilter(field_name="due_at", lookup_expr="lt")
-    created_after = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
-    created_before = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
+    due_before = Moment(field_name="due_at", lookup_expr="lt")
+    created_after = Moment(field_name="created_at", lookup_expr="gte")
+    created_before = Moment(field_name="created_at", lookup_expr="lt")
 
     class Meta:
         model = UserTask
@@ -67,19 +61,3 @@ class TaskFilter(django_filters.FilterSet):
             | Q(key__icontains=text)
             | Q(participant__icontains=text)
         )
-
-
-def read_moment(text: str | None, field: str) -> dt.datetime:
-    """A date, which is its beginning in UTC, or a date and time.
-
-    Raises:
-        Invalid: missing, or neither.
-    """
-    if not text:
-        raise Invalid([FieldError(field, "required", "Give a date, or a date and time.")])
-    try:
-        moment = dt.datetime.fromisoformat(text)
-    except ValueError as error:
-        detail = "Must be a date like 2026-01-31, or a date and time like 2026-01-31T12:00:00Z."
-        raise Invalid([FieldError(field, "invalid_value", detail)]) from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)

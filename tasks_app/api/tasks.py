@@ -18,6 +18,7 @@ from accounts_app.api.fields import (
     Text,
     Whole,
 )
+from accounts_app.api.filters import read_moment
 from accounts_app.api.paging import Order, page_of
 from accounts_app.api.views import READERS, ApiView
 from accounts_app.errors import Conflict, FieldError, Invalid, PreconditionRequired
@@ -25,7 +26,7 @@ from accounts_app.models import AuditEntry
 from accounts_app.states import Scope
 from integrations_app.models import Run
 from tasks_app.api.shown import show_event, show_result, show_task, tasks_to_show
-from tasks_app.api.task_filters import ORDERS, TaskFilter, read_moment
+from tasks_app.api.task_filters import ORDERS, TaskFilter
 from tasks_app.models import UserTask
 from tasks_app.scoping import DUE_OR_NEVER
 from tasks_app.services.creating import TaskRequest, create_task
@@ -124,11 +125,23 @@ class TaskApiView(ApiView):
         return show_task(tasks_to_show(UserTask.objects.filter(pk=task.pk)).get(), self.link)
 
     @contextmanager
-    def telling(self, task: UserTask) -> Iterator[None]:
-        """A conflict that leaves the block shows the task as it is now."""
+    def telling(self, task: UserTask, data: Any = None) -> Iterator[None]:
+        """A conflict that leaves the block shows the task as it is now.
+
+        Args:
+            task: what is acted on.
+            data: the body, where it may name a revision.
+
+        Raises:
+            Invalid: a revision is needed, and what was sent as one is none.
+        """
         try:
             yield
         except (Conflict, PreconditionRequired) as refusal:
+            sent = data.get("revision") if isinstance(data, dict) else None
+            if isinstance(refusal, PreconditionRequired) and sent is not None:
+                error = FieldError("revision", "invalid_value", "Must be a whole number.")
+                raise Invalid([error]) from refusal
             if "task" in refusal.facts:
                 refusal.facts["task"] = self.shown(task)
             raise
@@ -205,6 +218,7 @@ class TaskStatsView(TaskApiView):
     def get(self, request: Request) -> HttpResponse:
         self.actor.require_scope(*READERS)
         self.refuse_unknown(set(self.query))
+        self.refuse_unclear({"agent", "participant"})
         given = request.query_params
         since, until = read_moment(given.get("from"), "from"), read_moment(given.get("to"), "to")
         if since > until:

@@ -104,7 +104,7 @@ class TaskDraftView(TaskApiView):
         def read() -> Any:
             return self.body(DraftBody, data)["draft"]
 
-        with self.telling(task):
+        with self.telling(task, data):
             done = save_draft(self.actor, task.pk, self.seen(data), read)
         return Response({"draft": done.draft, "revision": done.revision})
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from accounts_app.clock import DbNow
 from accounts_app.errors import Conflict, DomainError, Forbidden
 from accounts_app.moves import advance
 from accounts_app.scoping import Actor
@@ -178,7 +177,7 @@ def apply_decision(
     if task.about == About.OUTCOME:
         _settle_outcome(unit, actor, task, call, OutcomeAction(action))
         return
-    row_of(call).update(decided_at=DbNow())
+    row_of(call).update(decided_at=unit.now)
     if effect == "proceed" and task.about == About.REVIEW:
         _after_review(unit, actor, call)
     elif effect == "proceed":

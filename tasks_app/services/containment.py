@@ -3,6 +3,7 @@
 import datetime as dt
 from uuid import UUID
 
+from accounts_app.clock import utc_text
 from accounts_app.errors import Conflict, FieldError, Invalid, NotFound
 from accounts_app.models import Agent
 from accounts_app.scoping import Actor
@@ -94,7 +95,7 @@ def require_approval(actor: Actor, agent_id: UUID, until: dt.datetime | None) ->
         if until is not None and until <= unit.now:
             raise Invalid([FieldError("until", "invalid_value", "Must lie in the future.")])
         Agent.objects.filter(pk=agent.pk).update(approval_required_until=until)
-        facts = {"until": until.isoformat() if until else None}
+        facts = {"until": utc_text(until)}
         unit.audit(actor, "agent.approval_required", subject_of(agent), facts)
     agent.refresh_from_db()
     return agent

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.db.models import prefetch_related_objects
 
-from accounts_app.clock import DbNow
+from accounts_app.clock import DbNow, utc_text
 from accounts_app.faults import fault
 from accounts_app.scoping import Actor, system_actor
 from accounts_app.services.audit import register_verbs
@@ -189,7 +189,7 @@ def _escalate(unit: Unit, actor: Actor, task: UserTask, members: Sequence[Person
     ):
         return False
     task.escalation_level, task.due_at = level + 1, due_at
-    facts = {"level": level + 1, "to": escalation["reviewers"], "due_at": due_at.isoformat()}
+    facts = {"level": level + 1, "to": escalation["reviewers"], "due_at": utc_text(due_at)}
     unit.audit(actor, "task.escalated", subject_of(task), facts)
     flag_unroutable(unit, actor, task, members)
     tell_of_escalation(unit, actor, task)
@@ -216,11 +216,11 @@ def remind(task_id: UUID) -> bool:
             next_reminder_at__lte=DbNow(),
             due_at__gt=DbNow(),
         )
-        note = {"at": unit.now.isoformat(), "level": task.escalation_level}
+        note = {"at": utc_text(unit.now), "level": task.escalation_level}
         if not due.update(next_reminder_at=following, reminded=[*task.reminded, note]):
             return False
         actor = system_actor(task.workspace_id, "deadline")
-        facts = {"due_at": task.due_at.isoformat() if task.due_at else None}
+        facts = {"due_at": utc_text(task.due_at)}
         unit.audit(actor, "task.reminded", subject_of(task), facts)
         tell_of_deadline(unit, actor, task)
         unit.wake(task.pk)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 from uuid import UUID
 
-from accounts_app.clock import DbNow
+from accounts_app.clock import DbNow, utc_text
 from accounts_app.errors import Conflict, FieldError, Invalid
 from accounts_app.scoping import Actor
 from accounts_app.services.audit import register_verbs
@@ -41,7 +41,7 @@ def extend(actor: Actor, task_id: UUID, read: Callable[[], Any]) -> UserTask:
         reminder = next_reminder(due_at, task.remind_before_seconds, after=unit.now)
         if not still.update(due_at=due_at, next_reminder_at=reminder, updated_at=unit.now):
             raise Conflict("The deadline has passed.", code="deadline_passed")
-        facts = {"from": task.due_at.isoformat(), "to": due_at.isoformat()}
+        facts = {"from": utc_text(task.due_at), "to": utc_text(due_at)}
         unit.audit(actor, "task.extended", subject_of(task), facts)
         unit.wake(task.pk)
     return get_task(actor, task_id)

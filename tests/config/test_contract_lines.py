@@ -41,6 +41,34 @@ def test_times_are_utc_with_z_and_ids_are_ordered(world: World) -> None:
     assert ids == sorted(ids)
 
 
+def test_times_in_events_are_written_the_same_way(world: World) -> None:
+    task = world.agent.post("tasks", {"agent": "support", "title": "T", "timeout_seconds": 60})
+    path = f"tasks/{task.ok(201)['id']}"
+    extended = world.decider.post(f"{path}/extend", {"timeout_seconds": 600}).ok()
+    (event,) = [
+        row
+        for row in world.agent.get(f"{path}/events").ok()["results"]
+        if row["type"] == "task.extended"
+    ]
+    assert event["data"] == {"from": task["due_at"], "to": extended["due_at"]}
+
+
+def test_the_times_of_a_call_are_in_their_order(world: World) -> None:
+    world.admin.put("integrations/own", {"name": "Own", "kind": "client"}).ok(201)
+    operation = {"name": "Do", "effect": "once", "requires_approval": True}
+    world.admin.put("integrations/own/operations/do", operation).ok(201)
+    body = {"run": world.run(), "operation": "own.do", "arguments": {}}
+    call = world.agent.post("tool-calls", body).ok(201)
+    world.decider.post(f"tasks/{call['task']}/approve").ok()
+    done = world.agent.post(f"tool-calls/{call['id']}/result", {"output": 1}).ok()
+    moments = [done[f"{name}_at"] for name in ("created", "decided", "started", "finished")]
+    assert moments == sorted(moments)
+    rejected = world.refund(900).ok(201)
+    world.decider.post(f"tasks/{rejected['task']}/reject").ok()
+    ended = world.agent.get(f"tool-calls/{rejected['id']}").ok()
+    assert ended["created_at"] < ended["decided_at"] == ended["finished_at"]
+
+
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 @pytest.mark.parametrize(
     "path", ["tasks/", "sessions/x/", "nowhere", "webhooks/a b", "operations/"]
@@ -204,6 +232,46 @@ def test_the_longest_that_fits(world: World) -> None:
 )
 def test_filters_that_say_less_than_they_seem_to(world: World, query: str) -> None:
     world.agent.get(f"tasks?{query}").refused(422, "invalid_value")
+
+
+def test_a_filter_of_figures_is_no_less_clear(world: World) -> None:
+    for more in ("agent=", "participant=", "agent=support&agent=research"):
+        answer = world.agent.get(f"tasks/stats?from=2026-01-01&to=2026-02-01&{more}")
+        answer.refused(422, "invalid_value", more.split("=")[0])
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("tasks?status=open", "pending, completed, cancelled"),
+        ("tasks?timed_out=1", "true, false"),
+        ("tasks?group=x", "approvals, aitl, anomaly, input"),
+        ("tasks?due_before=soon", "2026-01-31T12:00:00Z"),
+        ("sessions?status=x", "active, ended, terminated"),
+        ("runs?status=x", "running, waiting, completed, failed, terminated"),
+        ("tool-calls?status=x", "awaiting_approval"),
+        ("guard/incidents?status=x", "open, acknowledged, resolved, dismissed"),
+        ("guard/detections?effect=x", "allow, alert, review, block, terminate_session"),
+    ],
+)
+def test_a_filter_says_what_it_takes(world: World, path: str, said: str) -> None:
+    answer = world.agent.get(path)
+    answer.refused(422, "invalid_value")
+    assert said in answer["detail"]
+
+
+def test_a_revision_that_is_none_is_not_one_that_is_missing(world: World) -> None:
+    task = world.agent.post("tasks", {"agent": "support", "title": "T", "draft": "a"}).ok(201)
+    path = f"tasks/{task['id']}"
+    for wrong in ("1", 1.5, True, [1]):
+        body = {"draft": "b", "revision": wrong}
+        world.agent.put(f"{path}/draft", body).refused(422, "invalid_value", "revision")
+    world.agent.put(f"{path}/draft", {"draft": "b"}).refused(428, "revision_required")
+    world.agent.put(f"{path}/draft", {"draft": "b", "revision": 1}).ok()
+    answer = world.decider.post(f"{path}/approve", {"revision": "2"})
+    answer.refused(422, "invalid_value", "revision")
+    world.decider.post(f"{path}/approve", {}).refused(428, "revision_required")
+    world.decider.post(f"{path}/approve", {"revision": 1}).refused(409, "stale_revision")
 
 
 def test_ids_in_filters_have_one_spelling(world: World) -> None:
