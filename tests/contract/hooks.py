@@ -13,11 +13,12 @@ from schemathesis import Case, GenerationMode, HookContext
 from schemathesis.core.transport import Response
 
 order = random.Random(1)
+AGENT = "support"
 opened: dict[str, str] = {}
 """The newest session and run that were opened."""
 
 KNOWN: dict[str, dict[str, Any]] = {
-    "open_session": {"agent": "support"},
+    "open_session": {"agent": AGENT},
     "open_run": {},
     "request_call": {
         "operation": "payments.refund",
@@ -39,8 +40,11 @@ def name_of(case: Case) -> str:
 
 @schemathesis.hook
 def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> None:
-    """Say what is known to work instead of what was made up."""
+    """Say what is known to work instead of what was made up, and leave the agent as it is."""
     name = name_of(case)
+    if name == "put_agent" and (case.path_parameters or {}).get("slug") == AGENT:
+        # Switched off, it could open nothing more.
+        case.path_parameters["slug"] = "bystander"
     mode = case.meta.generation.mode if case.meta else None
     if name not in KNOWN or mode is not GenerationMode.POSITIVE or order.random() < 0.25:
         return
