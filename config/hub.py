@@ -7,7 +7,7 @@ counter every few milliseconds. A wake is a hint: who is woken looks again at th
 import asyncio
 import os
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -59,20 +59,20 @@ class Source(Protocol):
 
 
 class Subscription:
-    """One waiter's ear: while its context is open, `event` is set whenever the topic is woken."""
+    """One waiter's ear: while its context is open, `wake` is called when the topic is woken."""
 
-    __slots__ = ("_hub", "event", "topic")
+    __slots__ = ("_hub", "topic", "wake")
 
-    def __init__(self, hub: "Hub", topic: str) -> None:
+    def __init__(self, hub: "Hub", topic: str, wake: Callable[[], None]) -> None:
         self._hub = hub
         self.topic = topic
-        self.event = asyncio.Event()
+        self.wake = wake
 
-    async def __aenter__(self) -> Self:
+    def __enter__(self) -> Self:
         self._hub.add(self)
         return self
 
-    async def __aexit__(
+    def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
@@ -97,13 +97,14 @@ class Hub:
     def __len__(self) -> int:
         return sum(map(len, self._topics.values()))
 
-    def subscribe(self, topic: str) -> Subscription:
-        """Listen to a topic inside `async with`; what is committed from then on wakes it.
+    def subscribe(self, topic: str, wake: Callable[[], None]) -> Subscription:
+        """Listen to a topic inside `with`; what is committed from then on wakes it.
 
         Args:
             topic: an object's UUID as text.
+            wake: called on the loop, perhaps several times; must not wait.
         """
-        return Subscription(self, topic)
+        return Subscription(self, topic, wake)
 
     def start(self) -> None:
         """Start the source, unless it runs. Needs a running event loop."""
@@ -138,7 +139,7 @@ class Hub:
     def wake(self, topic: str) -> None:
         """Wake those who listen to a topic."""
         for subscription in self._topics.get(topic, ()):
-            subscription.event.set()
+            subscription.wake()
 
     def wake_all(self) -> None:
         """Wake everybody: wakes may have been missed."""

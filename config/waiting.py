@@ -10,7 +10,7 @@ import math
 import re
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
@@ -25,24 +25,19 @@ REASK_SECRET = secrets.token_urlsafe(32)
 
 REASK_HEADER = b"x-assent-reask"
 PENDING_HEADER = b"x-assent-pending"
+BODY_HEADERS = (b"content-length", b"transfer-encoding")
 LONGEST_WAIT = 60.0
-MOST_WAITERS = 5_000
+MOST_WAITERS = 10_000
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _DECIMAL = re.compile(r"(?:[0-9]{1,9}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})", re.ASCII)
 
 
-class Subscribed(Protocol):
-    """What a hub hands out: an event that is set when the topic was woken."""
-
-    event: asyncio.Event
-
-
 class Wakes(Protocol):
     """The part of a hub that waiting needs."""
 
-    def subscribe(self, topic: str) -> AbstractAsyncContextManager[Subscribed]:
-        """Listen to a topic while the context is open."""
+    def subscribe(self, topic: str, wake: Callable[[], None]) -> AbstractContextManager[object]:
+        """Have `wake` called whenever the topic is woken, while the context is open."""
 
 
 class WaitingLayer:
@@ -63,7 +58,7 @@ class WaitingLayer:
         self.hub = hub
         self.limit = limit
         self._open = 0
-        self._held: set[asyncio.Event] = set()
+        self._held: set[_Waiter] = set()
         self._closing = False
 
     @property
@@ -74,59 +69,79 @@ class WaitingLayer:
     def release(self) -> None:
         """Answer every held request with the present state, and hold no more: we are stopping."""
         self._closing = True
-        for event in self._held:
-            event.set()
+        for waiter in self._held:
+            waiter.wake()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        scope = _without_forgeries(scope)
         wish = _wish(scope)
         if wish is None or self._closing or self._open >= self.limit:
-            await self.app(scope, receive, _without_mark(send))
+            await self.app(_inside(scope), receive, _without_mark(send))
             return
         self._open += 1
         try:
-            answer = await self._wait(_without_body(scope), receive, *wish)
+            answer = await self._hold(_inside(scope, held=True), receive, *wish)
         finally:
             self._open -= 1
         for message in answer.messages if answer else ():
             await send(message)
 
-    async def _wait(
+    async def _hold(
         self, scope: Scope, receive: Receive, topic: str, seconds: float
     ) -> "_Answer | None":
         """The answer to give, or None when the client has gone."""
-        over = asyncio.get_running_loop().time() + seconds
-        gone = asyncio.create_task(_disconnected(receive))
-        try:
-            async with self.hub.subscribe(topic) as subscription:
-                event = subscription.event
-                gone.add_done_callback(lambda _: event.set())
-                self._held.add(event)
-                try:
-                    return await self._until_settled(scope, event, gone, over)
-                finally:
-                    self._held.discard(event)
-        finally:
-            gone.cancel()
-
-    async def _until_settled(
-        self, scope: Scope, event: asyncio.Event, gone: "asyncio.Task[None]", over: float
-    ) -> "_Answer | None":
         clock = asyncio.get_running_loop().time
-        while not gone.done():
-            # Cleared before asking: what is woken while the view answers leads to a new question.
-            event.clear()
-            answer = await _ask(self.app, scope)
-            if not answer.pending or clock() >= over or self._closing:
-                return None if gone.done() else answer
-            scope = _as_reask(scope)
-            with suppress(TimeoutError):
-                async with asyncio.timeout_at(over):
-                    await event.wait()
-        return None
+        over = clock() + seconds
+        waiter = _Waiter()
+        self._held.add(waiter)
+        try:
+            with self.hub.subscribe(topic, waiter.wake):
+                while True:
+                    # Before asking: what is woken while the view answers leads to a new question.
+                    waiter.woken = False
+                    answer = await _ask(self.app, scope)
+                    if not answer.pending or clock() >= over or self._closing:
+                        return answer
+                    # Thousands may be held for a minute, each with what it still refers to.
+                    del answer
+                    if await waiter.sees_client_go(receive, over):
+                        return None
+                    scope = _as_reask(scope)
+        finally:
+            self._held.discard(waiter)
+
+
+class _Waiter:
+    """One held request: its client is listened to until that goes, news comes or time is up.
+
+    One task does it all. A second one for the client, and an event for the news, would double what
+    a held request takes.
+    """
+
+    __slots__ = ("_listening", "woken")
+
+    def __init__(self) -> None:
+        self.woken = False
+        self._listening: asyncio.Timeout | None = None
+
+    def wake(self) -> None:
+        self.woken = True
+        if self._listening is not None and not self._listening.expired():
+            self._listening.reschedule(0)
+
+    async def sees_client_go(self, receive: Receive, over: float) -> bool:
+        """Listen to the client until `over`, on the loop's clock, or until woken."""
+        try:
+            async with asyncio.timeout_at(0 if self.woken else over) as self._listening:
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+                return True
+        except TimeoutError:
+            return False
+        finally:
+            self._listening = None
 
 
 class _Answer:
@@ -162,11 +177,6 @@ async def _ask(app: App, scope: Scope) -> _Answer:
     return answer
 
 
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
 def _wish(scope: Scope) -> tuple[str, float] | None:
     """Topic and seconds; None when this request is not to be held, or its wish is malformed."""
     if scope["method"] != "GET" or not scope["path"].startswith("/api/v1/"):
@@ -182,23 +192,20 @@ def _wish(scope: Scope) -> tuple[str, float] | None:
     return topics[-1].lower(), seconds
 
 
-def _without_forgeries(scope: Scope) -> Scope:
-    """Drop what would reach a WSGI application under the name of a header of ours.
+def _inside(scope: Scope, *, held: bool = False) -> Scope:
+    """The scope for the inner application.
 
-    There `_` and `-` are the same, so a name with an underscore can imitate any other.
+    Without what would reach a WSGI application under the name of a header of ours: there `_` and
+    `-` are the same, so a name with an underscore can imitate any other. A request that is `held`
+    is asked anew, so the body that a GET might have is left out.
     """
+    dropped = (REASK_HEADER, PENDING_HEADER, *(BODY_HEADERS if held else ()))
     headers = [
         (name, value)
         for name, value in scope["headers"]
-        if b"_" not in name and name.lower() not in (REASK_HEADER, PENDING_HEADER)
+        if b"_" not in name and name.lower() not in dropped
     ]
     return {**scope, "headers": headers}
-
-
-def _without_body(scope: Scope) -> Scope:
-    """A waiting request is asked anew, so the body that a GET might have is left out."""
-    dropped = (b"content-length", b"transfer-encoding")
-    return {**scope, "headers": [pair for pair in scope["headers"] if pair[0] not in dropped]}
 
 
 def _as_reask(scope: Scope) -> Scope:

@@ -4,7 +4,7 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import AsyncExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,13 @@ async def woken(event: asyncio.Event, seconds: float = 3) -> None:
     event.clear()
 
 
+@contextmanager
+def hears(hub: Hub, topic: str) -> Iterator[asyncio.Event]:
+    event = asyncio.Event()
+    with hub.subscribe(topic, event.set):
+        yield event
+
+
 class Embedded:
     """A database file with the table of wakes, and its writer."""
 
@@ -69,16 +76,16 @@ def embedded(tmp_path: Path) -> Iterator[Embedded]:
 
 def test_sqlite_a_committed_row_wakes_its_waiters_and_nobody_else(embedded: Embedded) -> None:
     async def scenario(hub: Hub) -> None:
-        async with AsyncExitStack() as stack:
-            first = await stack.enter_async_context(hub.subscribe(TOPIC))
-            second = await stack.enter_async_context(hub.subscribe(TOPIC))
-            other = await stack.enter_async_context(hub.subscribe(OTHER))
+        with ExitStack() as stack:
+            first = stack.enter_context(hears(hub, TOPIC))
+            second = stack.enter_context(hears(hub, TOPIC))
+            other = stack.enter_context(hears(hub, OTHER))
             embedded.write(TOPIC)
-            await woken(first.event)
-            await woken(second.event)
-            assert not other.event.is_set()
+            await woken(first)
+            await woken(second)
+            assert not other.is_set()
             embedded.write(TOPIC, OTHER)
-            await woken(other.event)
+            await woken(other)
         assert len(hub) == 0
 
     play(embedded.hub(), scenario)
@@ -88,9 +95,9 @@ def test_sqlite_rows_from_before_the_wait_wake_nobody(embedded: Embedded) -> Non
     async def scenario(hub: Hub) -> None:
         for _ in range(2):
             embedded.write(TOPIC)
-            async with hub.subscribe(TOPIC) as subscription:
+            with hears(hub, TOPIC) as heard:
                 await asyncio.sleep(0.03)
-                assert not subscription.event.is_set()
+                assert not heard.is_set()
 
     play(embedded.hub(), scenario)
 
@@ -98,33 +105,33 @@ def test_sqlite_rows_from_before_the_wait_wake_nobody(embedded: Embedded) -> Non
 def test_sqlite_a_row_right_after_subscribing_is_not_missed(embedded: Embedded) -> None:
     async def scenario(hub: Hub) -> None:
         for _ in range(20):
-            async with hub.subscribe(TOPIC) as subscription:
+            with hears(hub, TOPIC) as heard:
                 embedded.write(TOPIC)
-                await woken(subscription.event)
+                await woken(heard)
 
     play(embedded.hub(), scenario)
 
 
 def test_sqlite_a_rolled_back_row_wakes_nobody(embedded: Embedded) -> None:
     async def scenario(hub: Hub) -> None:
-        async with hub.subscribe(TOPIC) as subscription:
+        with hears(hub, TOPIC) as heard:
             embedded.writer.execute("BEGIN IMMEDIATE")
             embedded.writer.execute("INSERT INTO accounts_app_wake (topic) VALUES (?)", (TOPIC,))
             embedded.writer.execute("ROLLBACK")
             await asyncio.sleep(0.02)
-            assert not subscription.event.is_set()
+            assert not heard.is_set()
 
     play(embedded.hub(), scenario)
 
 
 def test_sqlite_pruned_rows_hide_no_new_ones(embedded: Embedded) -> None:
     async def scenario(hub: Hub) -> None:
-        async with hub.subscribe(TOPIC) as subscription:
+        with hears(hub, TOPIC) as heard:
             embedded.write(OTHER, TOPIC)
-            await woken(subscription.event)
+            await woken(heard)
             embedded.writer.execute("DELETE FROM accounts_app_wake")
             embedded.write(TOPIC)
-            await woken(subscription.event)
+            await woken(heard)
 
     play(embedded.hub(), scenario)
 
@@ -133,15 +140,15 @@ def test_sqlite_a_file_that_appears_or_is_replaced_wakes_everybody(tmp_path: Pat
     path = tmp_path / "late.sqlite3"
 
     async def scenario(hub: Hub) -> None:
-        async with hub.subscribe(TOPIC) as subscription:
+        with hears(hub, TOPIC) as heard:
             await asyncio.sleep(0.01)
-            assert not subscription.event.is_set()
+            assert not heard.is_set()
             Embedded(path).writer.close()
-            await woken(subscription.event)
+            await woken(heard)
             replacement = Embedded(tmp_path / "restored.sqlite3")
             replacement.writer.close()
             (tmp_path / "restored.sqlite3").rename(path)
-            await woken(subscription.event)
+            await woken(heard)
 
     play(Hub(SqliteSource(path, interval=0.002)), scenario)
 
@@ -152,14 +159,14 @@ def test_sqlite_a_locked_file_is_read_later(tmp_path: Path) -> None:
     writer.execute(TABLE)
 
     async def scenario(hub: Hub) -> None:
-        async with hub.subscribe(TOPIC) as subscription:
+        with hears(hub, TOPIC) as heard:
             # Without WAL an exclusive lock keeps readers out.
             writer.execute("BEGIN EXCLUSIVE")
             writer.execute("INSERT INTO accounts_app_wake (topic) VALUES (?)", (TOPIC,))
             await asyncio.sleep(0.02)
-            assert not subscription.event.is_set()
+            assert not heard.is_set()
             writer.execute("COMMIT")
-            await woken(subscription.event)
+            await woken(heard)
 
     play(Hub(SqliteSource(path, interval=0.002)), scenario)
     writer.close()
@@ -186,29 +193,29 @@ async def listening(hub: Hub, event: asyncio.Event) -> None:
 
 def test_postgres_a_notification_wakes_its_waiters_and_nobody_else(server: str) -> None:
     async def scenario(hub: Hub) -> None:
-        async with hub.subscribe(TOPIC) as subscription, hub.subscribe(OTHER) as other:
-            await listening(hub, subscription.event)
-            other.event.clear()
+        with hears(hub, TOPIC) as heard, hears(hub, OTHER) as other:
+            await listening(hub, heard)
+            other.clear()
             with psycopg.connect(server, autocommit=True) as writer:
                 writer.execute("SELECT pg_notify('assent_wake', %s)", (TOPIC,))
-            await woken(subscription.event)
-            assert not other.event.is_set()
+            await woken(heard)
+            assert not other.is_set()
 
     play(Hub(PostgresSource(server)), scenario)
 
 
 def test_postgres_a_lost_connection_is_made_anew_and_wakes_everybody(server: str) -> None:
     async def scenario(hub: Hub) -> None:
-        async with hub.subscribe(TOPIC) as subscription:
-            await listening(hub, subscription.event)
+        with hears(hub, TOPIC) as heard:
+            await listening(hub, heard)
             with psycopg.connect(server, autocommit=True) as admin:
                 admin.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                     " WHERE application_name = 'assent-waiting'"
                 )
-                await woken(subscription.event)
+                await woken(heard)
                 admin.execute("SELECT pg_notify('assent_wake', %s)", (TOPIC,))
-            await woken(subscription.event)
+            await woken(heard)
 
     play(Hub(PostgresSource(server)), scenario)
 
@@ -228,12 +235,12 @@ def test_postgres_notify_reaches_the_hub(
     monkeypatch.setattr(wake, "connection", connections["default"])
 
     async def scenario(hub: Hub) -> None:
-        async with hub.subscribe(TOPIC) as subscription, hub.subscribe(OTHER) as other:
-            await listening(hub, subscription.event)
-            other.event.clear()
+        with hears(hub, TOPIC) as heard, hears(hub, OTHER) as other:
+            await listening(hub, heard)
+            other.clear()
             await asyncio.to_thread(notify_and_close, [TOPIC, OTHER])
-            await woken(subscription.event)
-            await woken(other.event)
+            await woken(heard)
+            await woken(other)
 
     def notify_and_close(topics: list[str]) -> None:
         wake.notify(topics)
