@@ -54,7 +54,9 @@ def _text(tool: Described) -> str:
     said = tool.description.strip() or tool.title
     if not tool.asks_first:
         return said[:MAX_DESCRIPTION]
-    return f"{said[: MAX_DESCRIPTION - len(ASKS_FIRST) - 1]} {ASKS_FIRST}"
+    said = said[: MAX_DESCRIPTION - len(ASKS_FIRST) - 2]
+    stop = "" if said.endswith((".", "!", "?", ":", "…")) else "."
+    return f"{said}{stop} {ASKS_FIRST}"
 
 
 def _openai(name: str, tool: Described) -> dict[str, Any]:

@@ -216,7 +216,9 @@ def _check_pattern(pattern: Any) -> None:
     try:
         re2.compile(pattern)
     except re2.error as error:
-        _refuse("input.pattern", f"Is no RE2 pattern: {error}.")
+        said = error.args[0] if error.args else ""
+        text = said.decode(errors="replace") if isinstance(said, bytes) else f"{said}"
+        _refuse("input.pattern", f"Is no RE2 pattern: {text}.")
 
 
 def _expect(raw: dict[str, Any], member: str, types: tuple[type, ...], detail: str) -> None:

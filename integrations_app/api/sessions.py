@@ -106,13 +106,15 @@ class SessionsView(SessionApiView):
 
 
 class SessionView(SessionApiView):
-    """One session."""
+    """One session; with `wait` it is answered when it has ended."""
+
+    query: ClassVar = ("wait",)
 
     def get(self, request: Request, pk: str) -> HttpResponse:
         session = self.get_session(pk)
         self.actor.require_scope(*READERS)
-        self.refuse_unknown(set())
-        return Response(self.show(session))
+        terminal = session.status != SessionStatus.ACTIVE
+        return self.waited(self.show(session), terminal=terminal)
 
 
 class SessionEndView(SessionApiView):

@@ -198,7 +198,8 @@ def _check_auth_header(name: str, value: str) -> None:
         try:
             requests.check_headers({name: value})
         except Invalid as error:
-            raise Invalid([FieldError("auth.name", "invalid_value", error.detail)]) from error
+            detail = error.errors[0].detail
+            raise Invalid([FieldError("auth.name", "invalid_value", detail)]) from error
 
 
 def _has_moved(present: Integration, origin: Origin | None) -> bool:

@@ -46,7 +46,7 @@ def check_quorum(
         return
     number = len(deciders(people(workspace_id), granted))
     if quorum > number:
-        detail = f"Only {number} people may decide; a quorum of {quorum} is never reached."
+        detail = f"No more than {number} may decide, so a quorum of {quorum} is never reached."
         raise Invalid([FieldError(field, "invalid_value", detail)])
 
 

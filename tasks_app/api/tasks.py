@@ -201,7 +201,12 @@ class TasksView(TaskApiView):
             task, created = create_task(self.actor, asked, run=run, agent=agent)
             return 201 if created else 200, self.shown(task)
 
-        return self.answer(act)
+        try:
+            return self.answer(act)
+        except Conflict as refusal:
+            if "existing" in refusal.facts:
+                refusal.facts["task"] = self.shown(UserTask(pk=refusal.facts["existing"]))
+            raise
 
     def read(self, body: dict[str, Any]) -> TaskRequest:
         names = TaskRequest.__slots__

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -83,7 +84,9 @@ def test_an_address_that_is_not_there(world: World, method: str, path: str) -> N
 @pytest.mark.parametrize("path", ["tasks", "agents/support", "integrations/payments", "webhooks"])
 def test_methods_that_an_address_does_not_have(world: World, path: str) -> None:
     for method in ("OPTIONS", "DELETE", "TRACE"):
-        world.admin.ask(method, path).refused(405, "method_not_allowed")
+        answer = world.admin.ask(method, path)
+        answer.refused(405, "method_not_allowed")
+        assert method not in answer.headers["Allow"].split(", ")
 
 
 def test_answers_are_json_whatever_is_accepted(world: World) -> None:
@@ -258,6 +261,50 @@ def test_a_filter_says_what_it_takes(world: World, path: str, said: str) -> None
     answer = world.agent.get(path)
     answer.refused(422, "invalid_value")
     assert said in answer["detail"]
+
+
+@pytest.mark.parametrize("wait", ["-1", "60.1", "61", "", "x", "1e1", "+1", " 1", "nan", "1_0"])
+def test_a_wait_that_would_not_be_kept(world: World, wait: str) -> None:
+    path = f"runs/{world.run()}?wait={quote(wait)}"
+    world.agent.get(path).refused(422, "invalid_value", "wait")
+
+
+@pytest.mark.parametrize("query", ["limit=5&limit=6", "cursor=a&cursor=b", "q=a&q=b"])
+def test_a_parameter_that_stands_twice(world: World, query: str) -> None:
+    world.agent.get(f"tasks?{query}").refused(422, "invalid_value", query[: query.index("=")])
+
+
+def test_a_session_may_be_waited_for(world: World) -> None:
+    session = world.agent.post("sessions", {"agent": "support"}).ok(201)
+    path = f"sessions/{session['id']}?wait=1"
+    assert world.agent.get(path).ok().headers["X-Assent-Pending"] == "1"
+    world.agent.post(f"sessions/{session['id']}/end").ok()
+    ended = world.agent.get(path).ok()
+    assert ended["status"] == "ended"
+    assert "X-Assent-Pending" not in ended.headers
+
+
+def test_a_key_that_is_taken_shows_the_task(world: World) -> None:
+    """For a 409 on a task, `task` is its present representation."""
+    body = {"agent": "support", "title": "T", "key": "k"}
+    task = world.agent.post("tasks", body).ok(201)
+    other = world.agent.post("tasks", {**body, "title": "Another"})
+    other.refused(409, "idempotency_mismatch")
+    taken = world.agent.post("tasks", {**body, "on_conflict": "fail"})
+    taken.refused(409, "key_exists")
+    assert other["task"] == taken["task"] == world.agent.get(f"tasks/{task['id']}").json
+
+
+def test_what_is_wrong_is_said_in_plain_words(world: World) -> None:
+    body = {"agent": "support", "title": "T", "kind": "text", "input": {"pattern": "("}}
+    said = world.agent.post("tasks", body)
+    said.refused(422, "invalid_value", "input.pattern")
+    assert "b'" not in said["errors"][0]["detail"]
+    auth = {"type": "header", "name": "Host", "value": "x"}
+    body = {"name": "P", "kind": "http", "base_url": "https://example.com", "auth": auth}
+    said = world.admin.put("integrations/new", body)
+    said.refused(422, "invalid_value", "auth.name")
+    assert said["errors"][0]["detail"] == ("This header is set by the credential or when sending.")
 
 
 def test_a_revision_that_is_none_is_not_one_that_is_missing(world: World) -> None:

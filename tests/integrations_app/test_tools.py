@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from assent_client import CallTools, TaskTools
 from assent_client.testing import FakeAssent
-from integrations_app.tools import name_of
+from integrations_app.tools import ASKS_FIRST, name_of
 from tests.api_client import Api
 from tests.conftest import World
 
@@ -82,6 +82,12 @@ def test_the_vendors_own_types_take_the_tools(world: World, shape: str) -> None:
     refund = schemas(body)["payments__refund"]
     assert Draft202012Validator(refund).is_valid({"charge": "ch_1"})
     assert not Draft202012Validator(refund).is_valid({"charge": "no"})
+
+
+def test_a_description_ends_before_the_next_sentence(world: World) -> None:
+    world.operation(description="Sends money back").ok()
+    by_name = {tool["name"]: tool for tool in fetch(world, "mcp")["tools"]}
+    assert by_name["payments__refund"]["description"] == f"Sends money back. {ASKS_FIRST}"
 
 
 def test_what_a_tool_says(world: World) -> None:

@@ -43,7 +43,7 @@ def read_quorum(store: Store, raw: Any, reviewers: Row | None) -> int | None:
         raise invalid("quorum", "Must be a whole number from 1 to 100.")
     number = len(deciders(store, reviewers))
     if raw > number:
-        detail = f"Only {number} people may decide; a quorum of {raw} is never reached."
+        detail = f"No more than {number} may decide, so a quorum of {raw} is never reached."
         raise invalid("quorum", detail)
     return raw
 
