@@ -8,7 +8,7 @@ from uuid import UUID
 from accounts_app.errors import Conflict, DomainError, Forbidden
 from accounts_app.moves import advance
 from accounts_app.scoping import Actor
-from accounts_app.services.reviewers import Granted, granted_of, people
+from accounts_app.services.reviewers import Granted, granted_of
 from accounts_app.services.unit import Unit, unit_of_work
 from integrations_app.models import Clearance, Operation, ToolCall
 from integrations_app.policies import read_policy
@@ -32,7 +32,7 @@ from tasks_app.services.call_moves import check_arguments, let_run, row_of, stop
 from tasks_app.services.closing import cancel, refuse_closed, subject_of
 from tasks_app.services.creating import announce_new
 from tasks_app.services.drafts import keep_revision
-from tasks_app.services.routing import flag_unroutable, name_reviewers
+from tasks_app.services.routing import name_reviewers
 from tasks_app.states import ABOUT_A_CALL, About, CancelReason, Kind, OutcomeAction
 
 
@@ -73,8 +73,6 @@ def open_approval(
     )
     if policy.allow_edit:
         keep_revision(unit, actor, task)
-    if task.named or task.quorum is not None:
-        flag_unroutable(unit, actor, task, people(task.workspace_id))
     return task
 
 

@@ -8,7 +8,6 @@ from accounts_app.errors import Conflict, FieldError, Forbidden, Invalid
 from accounts_app.models import Agent
 from accounts_app.scoping import Actor
 from accounts_app.services.natural_keys import body_digest, find_or_make
-from accounts_app.services.reviewers import people
 from accounts_app.services.unit import Unit, unit_of_work
 from integrations_app.actions import parse_actions
 from integrations_app.models import Run
@@ -29,7 +28,7 @@ from tasks_app.services.closing import cancel, subject_of
 from tasks_app.services.drafts import keep_revision
 from tasks_app.services.notifying import tell_of_new
 from tasks_app.services.reminders import first_times, parse_reminders
-from tasks_app.services.routing import flag_unroutable, name_reviewers
+from tasks_app.services.routing import flag_new, name_reviewers
 from tasks_app.states import ANOMALIES, APPROVALS, WITH_QUORUM, CancelReason, Kind
 from tasks_app.summaries import event_data
 
@@ -104,8 +103,6 @@ def create_task(
         if created:
             if task.draft is not None:
                 keep_revision(unit, actor, task)
-            if task.named or task.quorum is not None:
-                flag_unroutable(unit, actor, task, people(task.workspace_id))
             announce_new(unit, actor, task)
             settle_run(unit, task.run_id)
     return task, created
@@ -229,6 +226,7 @@ def announce_new(unit: Unit, actor: Actor, task: UserTask) -> None:
     """Write down that a task was made, reviewers and all, and tell who waits and who decides."""
     facts = {"kind": task.kind, "agent": task.agent.slug}
     unit.audit(actor, "task.created", subject_of(task), facts)
+    flag_new(unit, actor, task)
     announce(unit, task.workspace_id, "task.created", task.pk, event_data(task))
     tell_of_new(unit, actor, task)
     unit.wake(task.pk, task.run_id)

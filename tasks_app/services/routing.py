@@ -1,6 +1,8 @@
 """Who a task is for: named reviewers, an assignee, a delegate; and the flag that nobody is left."""
 
+import time
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any, NoReturn
 from uuid import UUID
 
@@ -86,12 +88,37 @@ def _doubtful(members: Sequence[Person]) -> Q:
     so that three who may decide everything are enough for all that name nobody.
     """
     doubtful = Q(named=True) | Q(quorum__isnull=False) | Q(unroutable=True)
-    free = [member for member in deciders(members, None) if not member.limited_to]
-    if len(free) < ENOUGH:
+    for_tasks, for_anomalies = _are_enough(members)
+    if not for_tasks:
         doubtful |= ~Q(kind__in=ANOMALIES)
-    if sum(Permission.DECIDE_ANOMALIES in member.permissions for member in members) < ENOUGH:
+    if not for_anomalies:
         doubtful |= Q(kind__in=ANOMALIES)
     return doubtful
+
+
+def _are_enough(members: Sequence[Person]) -> tuple[bool, bool]:
+    """Whether three may decide every task, and whether three may triage."""
+    free = [member for member in deciders(members, None) if not member.limited_to]
+    analysts = [each for each in members if Permission.DECIDE_ANOMALIES in each.permissions]
+    return len(free) >= ENOUGH, len(analysts) >= ENOUGH
+
+
+@lru_cache(maxsize=1024)
+def _were_enough(workspace_id: UUID, minute: int) -> tuple[bool, bool]:
+    return _are_enough(people(workspace_id))
+
+
+def flag_new(unit: Unit, actor: Actor, task: UserTask) -> None:
+    """Flag a task that was just made where too few people may decide it.
+
+    Where there were enough for all that names nobody, this is not asked anew for each task, but
+    once a minute: who leaves meanwhile flags what waits by leaving, and the sweep what is left.
+    """
+    if not task.named and task.quorum is None:
+        minute = int(time.monotonic() // 60)
+        if _were_enough(task.workspace_id, minute)[task.kind in ANOMALIES]:
+            return
+    flag_unroutable(unit, actor, task, people(task.workspace_id))
 
 
 def flag_unroutable(unit: Unit, actor: Actor, task: UserTask, members: Sequence[Person]) -> bool:

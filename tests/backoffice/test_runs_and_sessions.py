@@ -40,6 +40,16 @@ def test_a_link_highlights_a_task_that_is_decided_too(world: World) -> None:
     assert "abe@example.com" in html
 
 
+def test_a_message_leads_to_its_task_and_the_task_to_the_conversation(world: World) -> None:
+    run = world.run()
+    task = ask(world, run=run, agent=None)
+    body = {"role": "agent", "text": "I asked for approval.", "task": str(task.pk)}
+    world.agent.post(f"runs/{run}/messages", body).ok(201)
+    html = open_page("ann", f"review/runs/{run}/")
+    assert f'<a class="link" href="/admin/review/tasks/{task.pk}/">about a task</a>' in html
+    assert f"/admin/review/runs/{run}/" in open_page("ann", f"review/tasks/{task.pk}/")
+
+
 def test_the_cards_title_leads_to_the_run_with_the_task(world: World) -> None:
     task = refund(world)
     assert f"/admin/review/runs/{task.run_id}/?task={task.pk}#task-{task.pk}" in page("ann")

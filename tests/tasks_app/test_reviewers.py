@@ -1,6 +1,7 @@
 """Named reviewers narrow who sees and decides; a participant narrows nothing."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from uuid import UUID
 
 import pytest
@@ -14,10 +15,11 @@ from accounts_app.services.membership import (
     put_group,
     reactivate_member,
 )
+from accounts_app.services.reviewers import Person, people
 from tasks_app.kinds import Answer as Given
 from tasks_app.models import UserTask
 from tasks_app.policies import is_eligible, may_decide
-from tasks_app.services import leaving
+from tasks_app.services import leaving, routing
 from tasks_app.services.access import get_task
 from tasks_app.services.claims import claim
 from tasks_app.services.consistency import check_routes
@@ -264,6 +266,49 @@ def test_a_limit_to_other_agents_leaves_nobody_for_what_names_nobody(world: Worl
     add = {"username": "eve", "roles": ["operator"], "password": PASSWORD}
     create_member(world.cast.actor("admin"), **add)
     assert flags(task) == [False]
+
+
+def test_what_the_last_operator_started_is_flagged_when_it_is_asked(world: World) -> None:
+    for name in ("abe", "admin"):
+        Membership.objects.filter(user__username=name).update(is_active=False)
+    run = world.run(participant="ann")
+    mine = world.agent.post("tasks", {"run": run, "title": "Ship?"}).ok(201)
+    call = world.refund(900, run).ok(201)
+    text = world.agent.post("tasks", {"run": run, "title": "Why?", "kind": "text"}).ok(201)
+    others = ask(world)
+    assert flags(mine, text, others) == [True, False, False]
+    assert UserTask.objects.get(pk=call["task"]).unroutable is True
+    verbs = AuditEntry.objects.filter(target_id=mine["id"]).order_by("sequence")
+    assert list(verbs.values_list("verb", flat=True)) == ["task.created", "task.unroutable"]
+    assert check_routes() == 0
+
+
+def test_a_review_that_nobody_can_triage_is_flagged_when_it_is_asked(world: World) -> None:
+    Membership.objects.filter(user__username="gus").update(is_active=False)
+    world.rule().ok(201)
+    tasks = [
+        world.refund(6000, world.run(participant=name)).ok(201)["task"] for name in ("admin", "ann")
+    ]
+    found = dict(UserTask.objects.filter(pk__in=tasks).values_list("pk", "unroutable"))
+    assert [found[UUID(pk)] for pk in tasks] == [True, False]
+
+
+def test_where_enough_may_decide_that_is_asked_once_a_minute(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[UUID] = []
+    now = [60.0]
+
+    def counted(workspace_id: UUID) -> list[Person]:
+        asked.append(workspace_id)
+        return people(workspace_id)
+
+    monkeypatch.setattr(routing, "people", counted)
+    monkeypatch.setattr(routing, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    for seconds, times in ((60.0, 1), (119.9, 1), (120.0, 2)):
+        now[0] = seconds
+        ask(world)
+        assert asked == [world.cast.workspace.pk] * times
 
 
 def test_what_a_leaver_held_is_freed_and_flagged_in_one_step(world: World) -> None:
