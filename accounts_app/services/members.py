@@ -25,8 +25,29 @@ register_verbs(
 
 
 def create_workspace(*, slug: str, name: str) -> Workspace:
-    """Make a workspace and the head of its audit trail."""
+    """Make a workspace and the head of its audit trail.
+
+    Args:
+        slug: unique in the whole installation; what commands call it by.
+        name: what people read; at most 120 characters.
+
+    Raises:
+        Invalid: the slug or the name is none, or too long.
+        Conflict: the slug is taken.
+    """
+    made = Workspace(slug=slug, name=name)
+    try:
+        made.clean_fields()
+    except ValidationError as error:
+        raise Invalid(
+            [
+                FieldError(field, "invalid_value", " ".join(messages))
+                for field, messages in error.message_dict.items()
+            ]
+        ) from error
     with unit_of_work() as unit:
+        if Workspace.objects.filter(slug=slug).exists():
+            raise Conflict(f"The workspace {slug!r} exists.", code="key_exists")
         workspace = Workspace.objects.create(slug=slug, name=name, created_at=db_now())
         AuditHead.objects.create(workspace=workspace)
         unit.audit(
