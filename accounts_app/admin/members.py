@@ -29,7 +29,6 @@ from accounts_app.states import Permission, Role
 
 MANAGE = (Permission.MANAGE_WORKSPACE,)
 PARENTS = (("Members", "admin:members"),)
-MAX_CHOICES = 500
 WHAT_FOR = {
     Role.VIEWER: "sees headers and masked summaries of tasks",
     Role.OPERATOR: "decides tasks: approvals, inputs, escalations",
