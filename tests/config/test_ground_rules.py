@@ -4,6 +4,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import pytest
+from django.core.management import call_command
 
 from accounts_app.models import AuditEntry, User
 from accounts_app.scoping import system_actor
@@ -347,8 +348,6 @@ def test_service_addresses_need_no_key(world: World) -> None:
 
 
 def test_readyz_after_a_sweep(world: World, move_clock: Callable[[float], None]) -> None:
-    from django.core.management import call_command
-
     call_command("sweep")
     assert Api().get("/readyz").ok()["status"] == "ready"
     move_clock(120)

@@ -7,7 +7,7 @@ import pytest
 
 from accounts_app.faults import InjectedFault
 from accounts_app.models import Agent
-from integrations_app.models import Attempt, ToolCall
+from integrations_app.models import Attempt, Integration, Operation, ToolCall
 from integrations_app.services import execution
 from integrations_app.services.execution import execute, recover
 from tasks_app.models import UserTask
@@ -100,8 +100,6 @@ def test_a_service_that_is_not_there_was_certainly_not_reached(
 def test_a_private_address_is_refused_at_the_time_of_the_call(
     world: World, move_clock: Callable[[float], None]
 ) -> None:
-    from integrations_app.models import Integration
-
     call = ask(world)
     Integration.objects.update(allow_private_network=False)
     done = drive(world, call, move_clock)
@@ -278,12 +276,8 @@ def test_a_call_of_an_agent_that_was_switched_off_stays_queued(world: World) -> 
 def test_what_was_switched_off_meanwhile_is_not_sent(world: World, what: str) -> None:
     call = ask(world)
     if what == "operation":
-        from integrations_app.models import Operation
-
         Operation.objects.update(enabled=False)
     else:
-        from integrations_app.models import Integration
-
         Integration.objects.update(enabled=False)
     assert execute(UUID(call["id"])).status == "cancelled"
     assert world.receiver.hits == []

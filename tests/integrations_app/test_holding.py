@@ -10,7 +10,9 @@ from django.core.management import CommandError, call_command
 
 from accounts_app.errors import Forbidden, NotFound
 from accounts_app.models import AuditEntry
+from accounts_app.scoping import system_actor
 from accounts_app.services.audit import verify
+from accounts_app.services.members import create_member
 from integrations_app.models import Delivery, OutboxEvent, ToolCall
 from integrations_app.services.execution import execute
 from integrations_app.services.holding import (
@@ -103,9 +105,6 @@ def test_nobody_else_releases(world: World, name: str) -> None:
 
 
 def test_a_foreign_call_is_not_there(world: World) -> None:
-    from accounts_app.scoping import system_actor
-    from accounts_app.services.members import create_member
-
     calls = in_flight(world)
     hold_everything()
     other = system_actor(world.cast.other.pk)

@@ -13,8 +13,9 @@ from django.db import connection
 from django.db.models import BinaryField
 
 from accounts_app import crypto
+from accounts_app.models import AuditEntry
 from accounts_app.services.rotation import rotate_everything, sealed_columns
-from integrations_app.models import Integration, ToolCall
+from integrations_app.models import Integration, OutboxEvent, ToolCall
 from integrations_app.services.execution import execute
 from tasks_app.models import UserTask
 from tests.api_client import Api
@@ -129,9 +130,6 @@ def test_logs_hold_ids_and_no_words(world: World, caplog: pytest.LogCaptureFixtu
 
 
 def test_the_audit_trail_and_events_hold_no_secret(world: World) -> None:
-    from accounts_app.models import AuditEntry
-    from integrations_app.models import OutboxEvent
-
     plant(world)
     text = json.dumps([entry.facts for entry in AuditEntry.objects.all()])
     text += json.dumps([event.data for event in OutboxEvent.objects.all()])

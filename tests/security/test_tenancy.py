@@ -12,6 +12,7 @@ from django.urls import URLPattern, get_resolver
 
 from accounts_app.models import AuditEntry
 from accounts_app.scoping import system_actor
+from accounts_app.services.agents import put_agent
 from accounts_app.services.api_keys import create_api_key
 from integrations_app.models import Run, Session, ToolCall
 from tasks_app.models import Decision, UserTask
@@ -174,8 +175,6 @@ FOREIGN_IN_BODIES = [
 def test_a_foreign_id_in_a_body(
     world: World, foreign: dict[str, str], path: str, body: dict[str, object]
 ) -> None:
-    from accounts_app.services.agents import put_agent
-
     actor = system_actor(world.cast.other.pk)
     put_agent(actor, slug="theirs", name="Theirs", tasks_enabled=True)
     _, token = create_api_key(actor, name="agent", scopes=["runs"])
