@@ -9,6 +9,7 @@ from django.db import IntegrityError, transaction
 
 from accounts_app.errors import Conflict, Forbidden, Invalid, NotFound
 from accounts_app.models import Agent, AuditEntry
+from accounts_app.scoping import Actor
 from guard_app.models import Incident
 from guard_app.services.incidents import acknowledge, assign, dismiss, note, resolve
 from integrations_app.models import OutboxEvent, ToolCall
@@ -279,3 +280,62 @@ def test_what_waits_can_be_cancelled_and_the_sessions_terminated(world: World) -
     assert terminate_sessions(gus, incident.pk, "contained") == 0
     session = world.agent.get(f"sessions/{run.session_id}")
     assert session["status"] == "terminated"
+
+
+ACTS: dict[str, Callable[[Actor, Incident], object]] = {
+    "incident.acknowledged": lambda gus, incident: acknowledge(gus, incident.pk),
+    "incident.resolved": lambda gus, incident: resolve(gus, incident.pk),
+    "incident.dismissed": lambda gus, incident: dismiss(gus, incident.pk),
+    "incident.assigned": lambda gus, incident: assign(gus, incident.pk, "gus"),
+    "incident.noted": lambda gus, incident: note(gus, incident.pk, "one address"),
+    "agent.frozen": lambda gus, incident: freeze_agent(gus, incident.agent_id, "odd"),
+    "agent.approval_required": lambda gus, incident: require_approval(
+        gus, incident.agent_id, dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
+    ),
+}
+
+
+@pytest.mark.parametrize("verb", ACTS)
+def test_each_act_leaves_one_audit_entry(world: World, verb: str) -> None:
+    incident, gus = opened(world), world.cast.actor("gus")
+    known = list(AuditEntry.objects.values_list("pk", flat=True))
+    ACTS[verb](gus, incident)
+    left = AuditEntry.objects.exclude(pk__in=known)
+    assert [(entry.verb, entry.actor_name) for entry in left] == [(verb, "gus")]
+
+
+def test_thawing_leaves_one_audit_entry(world: World) -> None:
+    incident, gus = opened(world), world.cast.actor("gus")
+    freeze_agent(gus, incident.agent_id, "odd")
+    known = list(AuditEntry.objects.values_list("pk", flat=True))
+    thaw_agent(gus, incident.agent_id, "it was a test")
+    left = AuditEntry.objects.exclude(pk__in=known)
+    assert [(entry.verb, entry.actor_name) for entry in left] == [("agent.thawed", "gus")]
+
+
+@pytest.mark.parametrize(
+    ("act", "verb"),
+    [
+        (lambda gus, found: cancel_pending(gus, found.agent_id, "odd"), "agent.calls_cancelled"),
+        (lambda gus, found: terminate_sessions(gus, found.pk, "odd"), "session.terminated"),
+    ],
+)
+def test_what_cancels_others_leaves_one_audit_entry_of_its_own(
+    world: World, act: Callable[[Actor, Incident], object], verb: str
+) -> None:
+    incident, gus = opened(world), world.cast.actor("gus")
+    known = list(AuditEntry.objects.values_list("pk", flat=True))
+    act(gus, incident)
+    left = AuditEntry.objects.exclude(pk__in=known)
+    assert left.filter(verb=verb).count() == 1
+
+
+def test_each_change_of_a_rule_leaves_one_audit_entry(world: World) -> None:
+    body = {"name": "x", "detector": "condition", "parameters": {"when": "true"}}
+    body |= {"applies_to": {}, "effect": "alert", "enabled": True}
+    changes = [(body, 201), ({**body, "name": "y"}, 200), ({**body, "enabled": False}, 200)]
+    for values, answer in changes:
+        world.admin.put("guard/rules/odd", values).ok(answer)
+    left = AuditEntry.objects.filter(target_type="guard_rule", target_name="odd")
+    verbs = left.order_by("sequence").values_list("verb", flat=True)
+    assert list(verbs) == ["rule.created", "rule.changed", "rule.changed"]
