@@ -27,8 +27,10 @@ START_SECONDS = 30.0
 PR_SET_PDEATHSIG = 1
 UNPRIVILEGED = "nobody"
 
-# What a crash of the machine would lose may be lost.
-CAREFREE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200")
+# What a crash of the machine would lose may be lost; what a crash of the server would, only where
+# nobody asks for better.
+CAREFREE = ("fsync=off", "full_page_writes=off", "max_connections=200")
+FORGETFUL = ("synchronous_commit=off",)
 
 
 class NoPostgres(Exception):
@@ -42,14 +44,20 @@ class Throwaway:
     Args:
         url: its address, of the database `postgres` and its superuser.
         stop: ends the server and removes its data; may be called twice.
+        crash: ends the server in the middle of whatever it does, as a power cut would end its
+            processes, and starts it again on its data.
     """
 
     url: str
     stop: Callable[[], None]
+    crash: Callable[[], None]
 
 
-def start() -> Throwaway:
+def start(*, durable: bool = False) -> Throwaway:
     """Start a server on a free loopback port, with its data in a temporary folder.
+
+    Args:
+        durable: what was committed survives `crash`.
 
     Raises:
         NoPostgres: there are no programs, or the server does not come up.
@@ -61,10 +69,17 @@ def start() -> Throwaway:
         os.chown(home, account["user"], account["group"])
     try:
         _initdb(programs, home, account)
-        server, port = _serve(programs, home, account)
+        port, options = _free_port(), CAREFREE if durable else CAREFREE + FORGETFUL
+        server = _serve(programs, home, account, port, options)
     except (OSError, NoPostgres) as error:
         shutil.rmtree(home, ignore_errors=True)
         raise NoPostgres(str(error)) from error
+
+    def crash() -> None:
+        nonlocal server
+        server.send_signal(signal.SIGQUIT)
+        server.wait()
+        server = _serve(programs, home, account, port, options)
 
     def stop() -> None:
         if server.poll() is None:
@@ -78,13 +93,13 @@ def start() -> Throwaway:
         shutil.rmtree(home, ignore_errors=True)
 
     atexit.register(stop)
-    return Throwaway(f"postgresql://postgres@127.0.0.1:{port}/postgres", stop)
+    return Throwaway(f"postgresql://postgres@127.0.0.1:{port}/postgres", stop, crash)
 
 
 @contextlib.contextmanager
-def throwaway() -> Iterator[Throwaway]:
+def throwaway(*, durable: bool = False) -> Iterator[Throwaway]:
     """A server for the length of a context."""
-    server = start()
+    server = start(durable=durable)
     try:
         yield server
     finally:
@@ -114,13 +129,12 @@ def _initdb(programs: Path, home: Path, account: dict[str, Any]) -> None:
 
 
 def _serve(
-    programs: Path, home: Path, account: dict[str, Any]
-) -> tuple[subprocess.Popen[bytes], int]:
-    port = _free_port()
-    options = [*CAREFREE, "listen_addresses=127.0.0.1", f"unix_socket_directories={home}"]
+    programs: Path, home: Path, account: dict[str, Any], port: int, chosen: tuple[str, ...]
+) -> subprocess.Popen[bytes]:
+    options = [*chosen, "listen_addresses=127.0.0.1", f"unix_socket_directories={home}"]
     command = [programs / "postgres", "-D", home / "data", "-p", str(port)]
     log = home / "log"
-    with log.open("wb") as output:
+    with log.open("ab") as output:
         server = subprocess.Popen(
             [*command, *(word for option in options for word in ("-c", option))],
             cwd=home,
@@ -139,7 +153,7 @@ def _serve(
             server.wait()
             raise NoPostgres(f"postgres did not start: {log.read_text(errors='replace')[-500:]}")
         time.sleep(0.05)
-    return server, port
+    return server
 
 
 def _programs() -> Path:
