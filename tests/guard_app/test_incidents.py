@@ -1,16 +1,19 @@
 """Incidents: folded, triaged in the back office, read over the API; and what contains an agent."""
 
 import datetime as dt
+import threading
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 
 from accounts_app.errors import Conflict, Forbidden, Invalid, NotFound
 from accounts_app.models import Agent, AuditEntry
 from accounts_app.scoping import Actor
 from guard_app.models import Incident
+from guard_app.services import incidents
 from guard_app.services.incidents import acknowledge, assign, dismiss, note, resolve
 from integrations_app.models import OutboxEvent, ToolCall
 from integrations_app.services.execution import due_calls, execute
@@ -26,7 +29,11 @@ from tasks_app.services.sweeping import sweep
 from tests.api_client import Api
 from tests.conftest import World
 from tests.guard_app.test_verdicts import refund, status, suspicious
-from tests.tasks_app.racing import race
+from tests.tasks_app.racing import ROUNDS, race
+
+on_postgresql = pytest.mark.skipif(
+    "connection.vendor != 'postgresql'", reason="One writer at a time"
+)
 
 
 def opened(world: World, effect: str = "alert") -> Incident:
@@ -172,6 +179,56 @@ def test_many_hits_at_once_make_one_incident(shared_world: World) -> None:
     runs = [world.run() for _ in range(4)]
     race(*[partial(refund, world, 10, run) for run in runs])
     assert Incident.objects.get().count == 4
+
+
+def two_hits_that_saw_no_incident(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two calls are hit at once, and both have looked for an open incident before either opens."""
+    barrier, looked, plain = threading.Barrier(2, timeout=60), threading.local(), incidents._add
+
+    def meet_once(*arguments: Any) -> Incident | None:
+        found = plain(*arguments)
+        if not hasattr(looked, "met"):
+            looked.met = True
+            barrier.wait()
+        return found
+
+    runs = [world.run() for _ in range(2)]
+    with monkeypatch.context() as patched:
+        patched.setattr(incidents, "_add", meet_once)
+        answers = race(*[partial(refund, world, 10, run) for run in runs])
+    assert [answer.status for answer in answers] == [201, 201]
+
+
+@on_postgresql
+def test_two_hits_that_saw_no_incident_make_one(
+    shared_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suspicious(shared_world, "alert")
+    for _ in range(ROUNDS):
+        two_hits_that_saw_no_incident(shared_world, monkeypatch)
+        incident = Incident.objects.get(status="open")
+        assert incident.count == 2
+        resolve(shared_world.cast.actor("gus"), incident.pk)
+
+
+@on_postgresql
+def test_two_hits_without_the_constraint(
+    shared_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suspicious(shared_world, "alert")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT indexdef FROM pg_indexes WHERE indexname = 'incident_one_open'")
+        (definition,) = cursor.fetchone()
+        cursor.execute("DROP INDEX incident_one_open")
+    try:
+        two_hits_that_saw_no_incident(shared_world, monkeypatch)
+        # One burst, and two cases of it, which two analysts would take up.
+        found = Incident.objects.order_by("pk").values_list("status", "count")
+        assert list(found) == [("open", 1), ("open", 1)]
+    finally:
+        Incident.objects.update(status="resolved")
+        with connection.cursor() as cursor:
+            cursor.execute(definition)
 
 
 def test_nothing_of_a_frozen_agent_is_sent_and_what_waits_stays(world: World) -> None:
