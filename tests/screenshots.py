@@ -24,6 +24,7 @@ from django.test.runner import DiscoverRunner  # noqa: E402
 from PIL import Image  # noqa: E402
 from playwright.sync_api import Browser  # noqa: E402
 
+from guard_app.models import Incident  # noqa: E402
 from tasks_app.models import UserTask  # noqa: E402
 from tests.backoffice.browser import chromium, context_for, cookie_of  # noqa: E402
 from tests.conftest import make_cast  # noqa: E402
@@ -43,6 +44,7 @@ def pictures() -> dict[str, tuple[str, str, dict[str, int]]]:
     supplier = UserTask.objects.filter(title__startswith="ERP").get()
     mail = UserTask.objects.filter(title__startswith="Mail").order_by("-created_at")[0]
     decided = UserTask.objects.filter(status="completed").order_by("created_at")[0]
+    incident = Incident.objects.order_by("created_at")[0]
     queue = "review/approvals/"
     return {
         "approvals-light": (queue, "light", DESK),
@@ -58,6 +60,8 @@ def pictures() -> dict[str, tuple[str, str, dict[str, int]]]:
         "together-light": (f"{queue}?q=refund", "light", DESK),
         "guard-overview-light": ("guard/", "light", DESK),
         "guard-dark": (f"{queue}?kind=anomaly", "dark", DESK),
+        "guard-incident-light": (f"guard/incidents/{incident.pk}/", "light", DESK),
+        "guard-rule-light": (f"guard/rules/{incident.rule.slug}/", "light", DESK),
     }
 
 
