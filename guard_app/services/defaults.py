@@ -50,7 +50,7 @@ def general_rules() -> dict[str, RuleValues]:
             name="Far faster than this agent usually is",
             detector=Detector.RATE_BASELINE,
             parameters={"sensitivity": "low"},
-            effect=GuardEffect.REVIEW,
+            effect=GuardEffect.ALERT,
         ),
         "hidden-instructions": RuleValues(
             name="Hidden instructions in arguments",
