@@ -56,9 +56,13 @@ def check_agent(agent: Agent) -> None:
     Raises:
         Conflict: `agent_frozen`.
     """
-    if agent.is_frozen:
-        text = f"The agent {agent.slug!r} is frozen; an admin must enable it first."
-        raise Conflict(text, code="agent_frozen")
+    if not agent.is_frozen:
+        return
+    if agent.frozen_at is None:
+        text = f"The agent {agent.slug!r} is not enabled; an admin must enable it first."
+    else:
+        text = f"The agent {agent.slug!r} is frozen; whoever may freeze it must thaw it first."
+    raise Conflict(text, code="agent_frozen")
 
 
 def check_takes_calls(agent: Agent) -> None:

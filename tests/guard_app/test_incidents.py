@@ -243,7 +243,8 @@ def test_nothing_of_a_frozen_agent_is_sent_and_what_waits_stays(world: World) ->
     assert (status(world, queued), status(world, waiting)) == ("queued", "queued")
     assert world.receiver.hits == []
     world.refund(1, queued["run"]).refused(409, "agent_frozen")
-    world.agent.post("sessions", {"agent": "support"}).refused(409, "agent_frozen")
+    refusal = world.agent.post("sessions", {"agent": "support"}).refused(409, "agent_frozen")
+    assert "must thaw it first" in refusal["detail"]
     agents = world.agent.get("agents/support")
     assert (agents["frozen"], agents["enabled"]) == (True, True)
     body = {"name": "Support", "tasks_enabled": True, "enabled": True}

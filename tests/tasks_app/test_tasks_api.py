@@ -99,7 +99,7 @@ def test_who_may_not_ask(world: World) -> None:
     assert "tasks enabled" in refusal["detail"]
     world.refund(900).refused(403, "tasks_not_enabled")
     Agent.objects.update(tasks_enabled=True, enabled=False)
-    ask(world).refused(409, "agent_frozen")
+    assert "must enable it first" in ask(world).refused(409, "agent_frozen")["detail"]
     assert not UserTask.objects.exists()
 
 
