@@ -1,6 +1,7 @@
 """One world in two makes: every test that asks for `world` runs on the fake and on the server."""
 
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
@@ -279,7 +280,20 @@ def meanwhile() -> Iterator[Callable[..., None]]:
         timer.join()
 
 
+PATIENCE = 20.0
+"""Seconds that something may take that another thread or process does meanwhile."""
+
+
+def until(holds: Callable[[], Any], seconds: float = PATIENCE) -> Any:
+    """What `holds` gives, once that is true; asked again and again."""
+    end = time.monotonic() + seconds
+    while not (found := holds()):
+        assert time.monotonic() < end, "it did not come to be"
+        time.sleep(0.05)
+    return found
+
+
 def only_pending(assent: Assent, **filters: Any) -> TaskInfo:
-    """The one pending task that the filters let through."""
-    (found,) = assent.tasks.list(status="pending", **filters)
+    """The one pending task that the filters let through, as soon as it is there."""
+    (found,) = until(lambda: list(assent.tasks.list(status="pending", **filters)))
     return found

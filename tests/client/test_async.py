@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from assent_client import AsyncAssent, Rejected, StillWaiting
-from tests.client.conftest import World
+from tests.client.conftest import PATIENCE, World
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
@@ -27,7 +27,11 @@ DONE = json.dumps(
 
 
 async def pending(assent: AsyncAssent, run_id: str) -> str:
-    (task,) = [task async for task in assent.tasks.list(status="pending", run=run_id)]
+    """The run's one pending task, as soon as it is there."""
+    async with asyncio.timeout(PATIENCE):
+        while not (found := [t async for t in assent.tasks.list(status="pending", run=run_id)]):
+            await asyncio.sleep(0.05)
+    (task,) = found
     return task.id
 
 
@@ -41,9 +45,9 @@ def test_a_call_waits_while_other_work_goes_on(world: World, job: str) -> None:
         ):
             arguments = {"charge": job, "amount": 900}
             asked = asyncio.create_task(opened.call("payments.refund", arguments))
-            await asyncio.sleep(0.3)
+            task = await pending(assent, opened.id)
             assert not asked.done()
-            await decider.task(await pending(assent, opened.id)).approve("fine")
+            await decider.task(task).approve("fine")
             assert (await asked).body["amount"] == 900
         async with world.async_assent() as assent:
             assert (await assent.run(opened.id).info())["status"] == "completed"
@@ -110,7 +114,7 @@ def test_a_cancelled_job_leaves_its_keyed_run_open(world: World, job: str) -> No
             asked = asyncio.create_task(ask(assent, found))
             while not found:
                 await asyncio.sleep(0.01)
-            await asyncio.sleep(0.3)
+            await pending(assent, found[0])
             asked.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await asked
@@ -144,9 +148,9 @@ def test_gated_functions_of_both_colours(world: World, job: str, colour: str) ->
 
             gated = wipe if colour == "async" else wipe_in_a_thread
             asked = asyncio.create_task(gated("/tmp/a"))
-            await asyncio.sleep(0.3)
+            task = await pending(assent, opened.id)
             assert ran == []
-            await decider.task(await pending(assent, opened.id)).approve()
+            await decider.task(task).approve()
             assert await asked == "/tmp/a"
             assert await gated("/tmp/a") == "/tmp/a"
 

@@ -14,7 +14,7 @@ from assent_client import (
     TaskTools,
 )
 from assent_client._sync import tasks
-from tests.client.conftest import World
+from tests.client.conftest import World, until
 
 
 @pytest.fixture
@@ -49,9 +49,13 @@ def test_a_question_back_is_answered_while_the_agent_waits(
     person = world.decider.task(task.id)
     asked: list[str] = []
 
+    def approve() -> None:
+        until(lambda: any(item["type"] == "task.informed" for item in task.events()))
+        person.approve(revision=2)
+
     def answer(question: str) -> str:
         asked.append(question)
-        meanwhile(lambda: person.approve(revision=2), 0.4)
+        meanwhile(approve)
         return "The second one."
 
     person.ask("Which parcel?")
