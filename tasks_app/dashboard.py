@@ -1,12 +1,15 @@
 """What the Dashboard says, from visible rows and bounded reads: never a count of everything."""
 
 import datetime as dt
+import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from statistics import median
 
-from django.db.models import QuerySet
+from django.db.models import QuerySet, TextField
+from django.db.models.functions import Cast
 from django.utils import timezone
 
 from accounts_app.scoping import Actor
@@ -28,7 +31,9 @@ AGES: tuple[tuple[str, float], ...] = (
     ("under a day", 86_400),
     ("older", float("inf")),
 )
-OUTCOMES = ("Let through or answered", "Stopped", "Timed out", "Cancelled")
+LET_THROUGH, STOPPED = "Let through or answered", "Stopped"
+TIMED_OUT, CANCELLED = "Timed out", "Cancelled"
+OUTCOMES = (LET_THROUGH, STOPPED, TIMED_OUT, CANCELLED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,20 +89,26 @@ def decisions_by_day(actor: Actor, now: dt.datetime) -> tuple[Table, Table]:
     since = now - dt.timedelta(days=DAYS)
     rows: QuerySet[UserTask] = UserTask.objects.visible_to(actor)
     rows = rows.exclude(status=TaskStatus.PENDING).filter(completed_at__gte=since)
-    found = list(
-        rows.order_by("-completed_at")
-        .only("status", "timed_out", "action", "actions", "created_at", "completed_at")
-        .defer("workspace")[: MAX_DECIDED + 1]
+    # As text: most tasks offer the same actions, which are then read once and not 5000 times.
+    rows = rows.annotate(offered=Cast("actions", TextField()))
+    read = rows.order_by("-completed_at").values_list(
+        "status", "timed_out", "action", "offered", "created_at", "completed_at"
     )
+    found = list(read[: MAX_DECIDED + 1])
+    stops = cache(_stops)
     counts: dict[dt.date, Counter[str]] = defaultdict(Counter)
     minutes: dict[dt.date, list[float]] = defaultdict(list)
-    for task in found[:MAX_DECIDED]:
-        assert task.completed_at is not None  # filtered by it
-        day = timezone.localtime(task.completed_at).date()
-        outcome = _outcome(task)
+    for status, timed_out, action, offered, created_at, completed_at in found[:MAX_DECIDED]:
+        assert completed_at is not None  # filtered by it
+        day = timezone.localtime(completed_at).date()
+        if status == TaskStatus.CANCELLED:
+            outcome = CANCELLED
+        elif timed_out:
+            outcome = TIMED_OUT
+        else:
+            outcome = STOPPED if stops(offered, action) else LET_THROUGH
+            minutes[day].append((completed_at - created_at).total_seconds() / 60)
         counts[day][outcome] += 1
-        if outcome in OUTCOMES[:2]:
-            minutes[day].append((task.completed_at - task.created_at).total_seconds() / 60)
     today = timezone.localtime(now).date()
     days = [today - dt.timedelta(days=number) for number in range(DAYS - 1, -1, -1)]
     capped = len(found) > MAX_DECIDED
@@ -112,14 +123,10 @@ def decisions_by_day(actor: Actor, now: dt.datetime) -> tuple[Table, Table]:
     return decided, Table(["Median minutes"], speed, capped)
 
 
-def _outcome(task: UserTask) -> str:
-    if task.status == TaskStatus.CANCELLED:
-        return OUTCOMES[3]
-    if task.timed_out:
-        return OUTCOMES[2]
-    chosen = [item for item in task.actions if item["name"] == task.action]
-    stopped = any(item.get("effect") == "stop" or item.get("style") == "danger" for item in chosen)
-    return OUTCOMES[1] if stopped else OUTCOMES[0]
+def _stops(offered: str, action: str | None) -> bool:
+    """Whether this action, of those that a task offered as JSON text, stops something."""
+    chosen = [item for item in json.loads(offered) if item["name"] == action]
+    return any(item.get("effect") == "stop" or item.get("style") == "danger" for item in chosen)
 
 
 def alarms(actor: Actor, now: dt.datetime) -> list[Alarm]:
