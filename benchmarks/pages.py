@@ -64,6 +64,7 @@ def pages(name: str) -> dict[str, tuple[str, str]]:
         "API list": ("key", "/api/v1/tasks"),
         "API list, pending": ("key", pending),
         "API list by deadline": ("key", f"{pending}&ordering=due_at"),
+        "API list, every status by deadline": ("key", "/api/v1/tasks?ordering=due_at"),
         "API list, text": ("key", f"/api/v1/tasks?q={name}"),
         "API list, text in many": ("key", f"{pending}&q=Okafor"),
     }

@@ -130,6 +130,7 @@ class UserTask(WorkspaceModel):
                 condition=Q(status="pending"),
                 name="task_by_deadline",
             ),
+            models.Index(F("workspace"), DUE_OR_NEVER, F("id"), name="task_by_deadline_any_status"),
             models.Index(fields=["run"], condition=Q(status="pending"), name="task_open_in_run"),
             models.Index(
                 fields=["next_reminder_at"],

@@ -8,6 +8,7 @@ from django.db import connection
 
 from accounts_app.clock import db_now
 from tasks_app.models import UserTask
+from tasks_app.scoping import DUE_OR_NEVER
 from tasks_app.services.sweeping import sweep
 from tests.api_client import Answer, Api
 from tests.conftest import World
@@ -102,6 +103,20 @@ def test_an_index_serves_the_search(world: World) -> None:
             key__icontains="berlin"
         )
         assert "task_search" in rows.order_by().explain()
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite binds the far date")
+def test_an_index_serves_the_deadline_order_of_tasks_of_every_status(world: World) -> None:
+    ask(world)
+    rows = UserTask.objects.visible_to(world.cast.actor("admin"))
+    rows = rows.annotate(due_or_never=DUE_OR_NEVER).order_by("due_or_never", "pk")
+    with connection.cursor() as cursor:
+        # Else a handful of rows is read whole and sorted.
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute("SET LOCAL enable_sort = off")
+        plan = rows[:21].explain()
+    assert "task_by_deadline_any_status" in plan
+    assert "Sort" not in plan
 
 
 def day(offset: int) -> str:
