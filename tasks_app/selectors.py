@@ -11,7 +11,7 @@ from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from accounts_app.clock import db_now
-from accounts_app.models import AuditEntry, Membership
+from accounts_app.models import Agent, AuditEntry, Membership
 from accounts_app.scoping import Actor
 from accounts_app.states import Permission
 from tasks_app.models import (
@@ -85,6 +85,19 @@ def queue(actor: Actor, wanted: Wanted, now: dt.datetime) -> QuerySet[UserTask]:
     if wanted.until:
         rows = rows.filter(created_at__lt=wanted.until)
     return _flagged(actor, rows, wanted.flag, now)
+
+
+def agents_to_filter_by(actor: Actor) -> QuerySet[Agent]:
+    """The agents whose tasks somebody may find in the queue, by name.
+
+    A task that names a limited member may be of an agent beyond their limit.
+    """
+    rows: QuerySet[Agent] = Agent.objects.visible_to(actor)
+    if actor.limited_to is not None:
+        seen = UserTask.objects.visible_to(actor).pending().filter(named=True).order_by()
+        named = Agent.objects.in_workspace(actor.workspace_id).filter(pk__in=seen.values("agent"))
+        rows = rows | named
+    return rows.order_by("name").only("name", "slug")
 
 
 def _of_person(actor: Actor, person: str) -> Q:

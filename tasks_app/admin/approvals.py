@@ -8,7 +8,6 @@ from django.http import HttpRequest, HttpResponse, JsonResponse, QueryDict
 
 from accounts_app.backoffice.pages import Page, register
 from accounts_app.clock import db_now
-from accounts_app.models import Agent
 from tasks_app import selectors
 from tasks_app.admin.cards import cards_of
 from tasks_app.admin.filters import (
@@ -74,7 +73,7 @@ class ApprovalsPage(Page):
         return {
             "tabs": tab_links(request.GET, wanted),
             "kinds": kind_links(request.GET, wanted, counts, more),
-            "agents": Agent.objects.visible_to(self.actor).order_by("name").only("name", "slug"),
+            "agents": selectors.agents_to_filter_by(self.actor),
             "flags": FLAGS,
             "sorts": SORT_LABELS,
             "query": request.GET,

@@ -59,6 +59,17 @@ def test_the_filter_names_only_the_agents_that_an_operator_is_limited_to(world: 
     assert ">Support" not in signed_in("abe").get("/admin/sessions/").content.decode()
 
 
+def test_the_filter_names_the_agent_of_a_task_that_names_a_limited_operator(world: World) -> None:
+    Membership.objects.get(user__username="abe").limited_to.set([world.cast.research])
+    ask(world, title="Open to all")
+    assert ">Support<" not in page("abe")
+    ask(world, title="For Abe", reviewers={"users": ["abe"]})
+    assert ">Support<" in page("abe")
+    found = page("abe", "?agent=support")
+    assert "For Abe" in found
+    assert "Open to all" not in found
+
+
 def test_the_card_shows_what_would_be_sent_and_why_a_person_is_asked(world: World) -> None:
     refund(world, reason="The customer is right.")
     html = page("ann")
