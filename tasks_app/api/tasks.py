@@ -1,5 +1,5 @@
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from typing import Any, ClassVar
 
@@ -23,6 +23,7 @@ from accounts_app.api.paging import Order, page_of
 from accounts_app.api.views import READERS, ApiView
 from accounts_app.errors import Conflict, FieldError, Invalid, PreconditionRequired
 from accounts_app.models import AuditEntry
+from accounts_app.plans import planned_for_its_values
 from accounts_app.states import Scope
 from integrations_app.models import Run
 from tasks_app.api.shown import show_event, show_result, show_task, tasks_to_show
@@ -170,14 +171,14 @@ class TasksView(TaskApiView):
             raise Invalid([FieldError("ordering", "invalid_value", detail)])
         if name == "due_at":
             rows = rows.annotate(due_or_never=DUE_OR_NEVER)
-        return Response(
-            page_of(
+        with planned_for_its_values() if "q" in request.query_params else nullcontext():
+            found = page_of(
                 request,
                 tasks_to_show(rows),
                 lambda task: show_task(task, self.link),
                 ORDERS[name],
             )
-        )
+        return Response(found)
 
     def post(self, request: Request) -> HttpResponse:
         data = self.parsed()

@@ -119,6 +119,21 @@ def test_an_index_serves_the_deadline_order_of_tasks_of_every_status(world: Worl
     assert "Sort" not in plan
 
 
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite plans each statement")
+def test_a_search_is_planned_for_its_word_however_often_it_is_asked(world: World) -> None:
+    ask(world, title="Berlin")
+    for _ in range(12):
+        assert found(world, "q=berlin") == ["Berlin"]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT sum(generic_plans), sum(custom_plans) > 5 FROM pg_prepared_statements"
+            ' WHERE statement LIKE \'%UPPER("tasks_app_usertask"."title"%\''
+        )
+        assert cursor.fetchone() == (0, True)
+        cursor.execute("SHOW plan_cache_mode")
+        assert cursor.fetchone() == ("auto",)
+
+
 def day(offset: int) -> str:
     return (db_now().date() + dt.timedelta(days=offset)).isoformat()
 
