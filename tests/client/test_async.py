@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Coroutine
 from typing import Any
 
@@ -28,9 +29,10 @@ DONE = json.dumps(
 
 async def pending(assent: AsyncAssent, run_id: str) -> str:
     """The run's one pending task, as soon as it is there."""
-    async with asyncio.timeout(PATIENCE):
-        while not (found := [t async for t in assent.tasks.list(status="pending", run=run_id)]):
-            await asyncio.sleep(0.05)
+    end = time.monotonic() + PATIENCE
+    while not (found := [t async for t in assent.tasks.list(status="pending", run=run_id)]):
+        assert time.monotonic() < end, "no task came"
+        await asyncio.sleep(0.05)
     (task,) = found
     return task.id
 
