@@ -27,6 +27,9 @@ test: .venv/installed ## all tests, on the embedded database and on PostgreSQL
 faults: .venv/installed ## the fault tests in full: ROUNDS=100 deaths at each point
 	ASSENT_FAULT_ROUNDS=$(or $(ROUNDS),100) $(PY) -m tests.run tests/faults -n 2
 
+binding: .venv/installed ## ten thousand changes between a decision and its call, on both databases
+	ASSENT_FAULT_ROUNDS=$(or $(ROUNDS),100) $(PY) -m tests.run tests/security/test_binding.py -n 2
+
 races: .venv/installed ## each race ROUNDS=300 times, on both databases
 	ASSENT_RACE_ROUNDS=$(or $(ROUNDS),300) $(PY) -m tests.run tests/tasks_app/test_races.py tests/tasks_app/test_review_races.py -n 2
 
@@ -78,4 +81,4 @@ lock: .venv/uv ## resolve the dependencies anew
 	$(COMPILE) --group dev -o requirements-dev.lock
 	$(COMPILE) -c requirements-dev.lock -o requirements.lock
 
-.PHONY: up help test faults races check oldest bench fmt lock screenshots
+.PHONY: up help test faults binding races check oldest bench fmt lock screenshots

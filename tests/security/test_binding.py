@@ -1,119 +1,204 @@
 """Approve one thing and run another: what arrives has the digest of the decision, or nothing does.
 
-Ten thousand random mutations by `make faults`, a hundred for each round; two hundred otherwise.
+Every kind of change at every moment, one by one; then several together at random: ten thousand
+by `make binding`, in five thousand calls; two hundred otherwise.
 """
 
 import os
+import random
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import product
 from uuid import UUID
 
+import pytest
 from django.db import transaction
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from accounts_app import crypto
-from integrations_app import requests
-from integrations_app.models import Clearance, Integration, Operation, ToolCall
-from integrations_app.services.execution import execute
+from integrations_app import client, requests
+from integrations_app.models import ToolCall
+from integrations_app.services import execution
 from tests.conftest import World
+from tests.harness.catalogue import TOKEN
+from tests.security.mutations import (
+    AFTER_DECISION,
+    ARGUMENTS,
+    BEFORE_DECISION,
+    BOUND,
+    KINDS,
+    SAME,
+    Moment,
+)
 
-EXAMPLES = 100 * int(os.environ.get("ASSENT_FAULT_ROUNDS", "2"))
-WORDS = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1, max_size=12)
-MUTATIONS = {
-    "arguments": lambda w, c, word: _seal(
-        c, "arguments_sealed", b'{"charge":"%s","amount":1}', word
-    ),
-    "request": lambda w, c, word: _seal(c, "request_sealed", b'{"url":"http://%s/"}', word),
-    "digest": lambda w, c, word: c.update(request_digest="sha256:" + word),
-    "both": lambda w, c, word: _both(c, word),
-    "path": lambda w, c, word: Operation.objects.update(path=f"/ok/{word}"),
-    "method": lambda w, c, word: Operation.objects.update(method="PUT"),
-    "effect": lambda w, c, word: Operation.objects.update(effect="idempotent"),
-    "version": lambda w, c, word: Operation.objects.update(version=len(word) + 7),
-    "base_url": lambda w, c, word: Integration.objects.update(
-        base_url=f"{w.receiver.url}/ok/{word}"
-    ),
-    "headers": lambda w, c, word: Integration.objects.update(default_headers={"X-Word": word}),
-    "credential": lambda w, c, word: Integration.objects.update(auth_version=len(word) + 7),
-    "policy": lambda w, c, word: Operation.objects.update(requires_approval=None),
-    "approval": lambda w, c, word: c.update(approval_required=False),
-    "clearance": lambda w, c, word: Clearance.objects.update(digest="sha256:" + word),
-    "nothing": lambda w, c, word: None,
-}
-HARMLESS = {"policy", "approval", "nothing"}
-"""After these the call that was decided on may run: it is the same."""
+EXAMPLES = 50 * int(os.environ.get("ASSENT_FAULT_ROUNDS", "2"))
+SEED = int(os.environ.get("ASSENT_FAULT_SEED") or random.SystemRandom().randrange(1 << 32))
+SEEN, DECIDED = "seen", "decided"
+POINTS = ("claim.after", "verify.after", "send.connected", "mark.before_commit", "mark.after")
+MOMENTS = (SEEN, DECIDED, *POINTS)
+"""When a change happens: after the person saw the call, after the decision, and on the way out."""
 
-
-def _seal(calls, column, template, word):  # type: ignore[no-untyped-def]
-    call = calls.get()
-    place = f"tool_call.{column.removesuffix('_sealed')}:{call.pk}"
-    sealed = crypto.seal(template.replace(b"%s", word.encode()), place=place)
-    calls.update(**{column: sealed})
-
-
-def _both(calls, word):  # type: ignore[no-untyped-def]
-    """Another request with its right digest, as somebody with the keys could write it."""
-    call = calls.get()
-    place = f"tool_call.request:{call.pk}"
-    plain = crypto.unseal(call.request_sealed, place=place)
-    changed = plain.replace(b"/ok/refunds", b"/ok/" + word.encode())
-    calls.update(
-        request_sealed=crypto.seal(changed, place=place), request_digest=requests.digest(changed)
-    )
+WORDS = st.one_of(
+    st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1, max_size=12),
+    st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=12),
+)
 
 
 class Undo(Exception):
     pass
 
 
-def undone() -> transaction.Atomic:
-    """A block in which the services may open their durable transactions, as in a test's own."""
+@contextmanager
+def undone() -> Iterator[None]:
+    """A block in which services may open their durable transactions, and nothing of it stays."""
     block = transaction.atomic()
     block._from_testcase = True  # type: ignore[attr-defined]
-    return block
+    try:
+        with block:
+            yield
+            raise Undo
+    except Undo:
+        pass
 
 
-def test_what_was_approved_is_what_runs_or_nothing_does(world: World) -> None:
-    tried = dict.fromkeys(MUTATIONS, 0)
+@dataclass
+class Attack:
+    """One call of each operation at a time, changed while it is on its way.
 
+    Args:
+        world: the workspace.
+        points: lets changes happen at named points of the execution.
+        tried: how often each kind came at each moment.
+    """
+
+    world: World
+    points: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    tried: Counter[tuple[str, str]] = field(default_factory=Counter)
+    arrived: int = 0
+    moment: Moment | None = None
+
+    def __post_init__(self) -> None:
+        for api in (self.world.agent, self.world.decider, self.world.admin):
+            api.checked = False
+        for slug, body in BOUND.items():
+            answer = self.world.admin.put(f"integrations/payments/operations/{slug}", body)
+            assert answer.status in (200, 201), answer
+        session = self.world.agent.post("sessions", {"agent": "support"}).ok(201)["id"]
+        self.run, self.spare = (
+            self.world.agent.post("runs", {"session": session}).ok(201)["id"] for _ in range(2)
+        )
+
+    def at(self, point: str) -> None:
+        """Stands in for `fault`: make the changes of this point, once."""
+        for kind, word in self.points.pop(point, []):
+            self._change(point, kind, word)
+
+    def _change(self, moment: str, kind: str, word: str) -> None:
+        assert self.moment is not None
+        KINDS[kind](self.moment, word)
+        self.tried[kind, moment] += 1
+
+    def run_one(self, slug: str, changes: list[tuple[str, str, str]]) -> int:
+        """Ask, change, decide, change, send; how much arrived, all of it what was looked at.
+
+        Args:
+            slug: which operation.
+            changes: moment, kind and word of each.
+        """
+        receiver = self.world.receiver
+        receiver.hits.clear()
+        asked = {"run": self.run, "operation": f"payments.{slug}", "arguments": ARGUMENTS[slug]}
+        with undone():
+            call = self.world.agent.post("tool-calls", asked).ok(201)
+            seen = ToolCall.objects.get(pk=call["id"])
+            self.moment = Moment(self.world, slug, call["id"], call["task"], self.spare)
+            for moment, kind, word in changes:
+                if moment == SEEN:
+                    self._change(moment, kind, word)
+            self.world.decider.post(f"tasks/{call['task']}/approve", {"revision": 1})
+            for moment, kind, word in changes:
+                if moment == DECIDED:
+                    self._change(moment, kind, word)
+            self.points.clear()
+            for moment, kind, word in changes:
+                if moment in POINTS:
+                    self.points.setdefault(moment, []).append((kind, word))
+            # What was put back or held back must not go out the next time either.
+            for _ in range(2):
+                execution.execute(UUID(call["id"]))
+            place = f"tool_call.request:{seen.pk}"
+            plain = crypto.unseal(seen.request_sealed or b"", place=place)
+            assert requests.digest(plain) == seen.request_digest
+            request = requests.parse_bytes(plain)
+            for hit in receiver.hits:
+                assert hit.method == request.method, changes
+                assert receiver.url + hit.path == request.url, changes
+                assert hit.body == request.body, changes
+                assert set(request.headers) <= set(hit.headers), changes
+                assert hit.header("X-Word") == "", changes
+                assert hit.header("Authorization") == f"Bearer {TOKEN}", changes
+                assert hit.header("Idempotency-Key") == call["id"], changes
+            assert len(receiver.hits) <= 1, changes
+        self.arrived += len(receiver.hits)
+        return len(receiver.hits)
+
+
+@pytest.fixture
+def attack(world: World, monkeypatch: pytest.MonkeyPatch) -> Attack:
+    made = Attack(world)
+    monkeypatch.setattr(execution, "fault", made.at)
+    monkeypatch.setattr(client, "fault", made.at)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("moment", "slug"),
+    [*product((SEEN, DECIDED), BOUND), *((point, "move") for point in POINTS)],
+)
+def test_each_change_at_each_moment(attack: Attack, moment: str, slug: str) -> None:
+    """Before the claim a change lets nothing out; later, at most what was decided on."""
+    for kind in KINDS:
+        arrived = attack.run_one(slug, [(moment, kind, "word")])
+        harmless = kind in SAME | (AFTER_DECISION if moment == SEEN else set())
+        harmless |= kind in BEFORE_DECISION and moment != SEEN
+        if harmless:
+            assert arrived == 1, kind
+        elif moment in (SEEN, DECIDED):
+            assert arrived == 0, kind
+    assert {kind for kind, _ in attack.tried} == set(KINDS)
+
+
+def test_what_was_approved_is_what_runs_or_nothing_does(
+    attack: Attack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @seed(SEED)
     @settings(
         max_examples=EXAMPLES,
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
-        print_blob=True,
     )
     @given(
-        st.lists(st.sampled_from(sorted(MUTATIONS)), min_size=1, max_size=3),
-        WORDS,
-        st.booleans(),
+        st.sampled_from(sorted(BOUND)),
+        st.lists(
+            st.tuples(st.sampled_from(MOMENTS), st.sampled_from(sorted(KINDS)), WORDS),
+            min_size=1,
+            max_size=3,
+        ),
     )
-    def run(names: list[str], word: str, before: bool) -> None:
-        world.receiver.hits.clear()
-        try:
-            with undone():
-                call = world.refund(900).ok(201)
-                rows = ToolCall.objects.filter(pk=call["id"])
-                approved = rows.get()
-                for name in names if before else []:
-                    MUTATIONS[name](world, rows, word)
-                world.decider.post(f"tasks/{call['task']}/approve", {"revision": 1})
-                for name in [] if before else names:
-                    MUTATIONS[name](world, rows, word)
-                execute(UUID(call["id"]))
-                for name in names:
-                    tried[name] += 1
-                if set(names) <= HARMLESS and not before:
-                    assert len(world.receiver.hits) == 1, names
-                for hit in world.receiver.hits:
-                    place = f"tool_call.request:{approved.pk}"
-                    plain = crypto.unseal(approved.request_sealed, place=place)
-                    request = requests.parse_bytes(plain)
-                    assert requests.digest(plain) == approved.request_digest
-                    assert (hit.method, hit.body) == (request.method, request.body), names
-                    assert request.url.endswith(hit.path), names
-                raise Undo
-        except Undo:
-            pass
+    def run(slug: str, changes: list[tuple[str, str, str]]) -> None:
+        arrived = attack.run_one(slug, changes)
+        if {kind for _, kind, _ in changes} <= SAME:
+            assert arrived == 1
 
     run()
-    assert all(tried.values()), tried
+    with capsys.disabled():
+        print(  # noqa: T201 - the figures of this suite
+            f"\nbinding: {EXAMPLES} calls, {sum(attack.tried.values())} changes of"
+            f" {len(KINDS)} kinds at {len(MOMENTS)} moments, {attack.arrived} arrived,"
+            f" all as decided; seed {SEED}"
+        )
+    assert sum(attack.tried.values()) >= EXAMPLES
