@@ -22,15 +22,16 @@ import django
 django.setup()
 
 from django.db import connection  # noqa: E402 - after the setup
-from django.db.models import F  # noqa: E402
+from django.db.models import F, Model  # noqa: E402
 from django.test.runner import DiscoverRunner  # noqa: E402 - after the setup
 
 from accounts_app import crypto  # noqa: E402
 from accounts_app.models import new_id  # noqa: E402
 from accounts_app.scoping import Actor, system_actor  # noqa: E402
-from guard_app.models import GuardRule, Replay  # noqa: E402
+from guard_app.models import GuardRule, Measure, Replay  # noqa: E402
 from guard_app.services import screening  # noqa: E402
 from guard_app.services.learning import rebuild  # noqa: E402
+from guard_app.services.measuring import measures_of, prepared  # noqa: E402
 from guard_app.services.replays import run_replay, start_replay  # noqa: E402
 from guard_app.services.rules import RuleValues, put_rule  # noqa: E402
 from integrations_app.models import Operation, Run, ToolCall  # noqa: E402
@@ -113,8 +114,11 @@ def mixed_rules(actor: Actor, count: int) -> None:
         put_rule(actor, f"rule-{number}", values)
 
 
-def inline_cost(actor: Actor, run: Run, operation: Operation, rounds: int) -> None:
-    """Time `screen` where it is called, inside the transaction of a call's request."""
+def inline_cost(actor: Actor, runs: list[Run], operation: Operation, rounds: int) -> None:
+    """Time `screen` where it is called, inside the transaction of a call's request.
+
+    One run after the other, so that each has the calls that it would have, and no more.
+    """
     taken: list[float] = []
     worked: list[float] = []
     statements: list[int] = []
@@ -141,13 +145,14 @@ def inline_cost(actor: Actor, run: Run, operation: Operation, rounds: int) -> No
         wanted = [f"rule-{number}" for number in range(rules)]
         GuardRule.objects.update(enabled=False)
         GuardRule.objects.filter(slug__in=wanted).update(enabled=True, version=F("version") + 1)
+        tidy()
         for figures in (taken, worked, statements):
             figures.clear()
         with patch.object(calls, "screen", timed):
             for number in range(rounds + WARM):
                 calls.request_call(
                     actor,
-                    run=run,
+                    run=runs[number * 7 % len(runs)],
                     operation=operation,
                     arguments={**ARGUMENTS, "charge": f"ch_{number}"},
                 )
@@ -162,15 +167,21 @@ def inline_cost(actor: Actor, run: Run, operation: Operation, rounds: int) -> No
         ToolCall.objects.filter(created_at__gt=begun).update(created_at=begun - A_WEEK)
 
 
+def tidy() -> None:
+    """What autovacuum does on its own where nothing hurries."""
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE")
+
+
 def record(actor: Actor, runs: list[Run], operation: Operation, count: int) -> None:
-    """So many recorded calls over thirty days, as they are stored."""
-    begun = dt.datetime.now(dt.UTC) - dt.timedelta(days=30)
+    """So many recorded calls over thirty days, with what is measured of them, as stored."""
+    begun = dt.datetime.now(dt.UTC) - dt.timedelta(days=29, hours=23)
     rows: list[ToolCall] = []
     for number in range(count):
         call_id = new_id()
         arguments = {"charge": f"ch_{number}", "amount": number % 97, "reason": "damaged"}
         text = json.dumps(arguments).encode()
-        moment = begun + dt.timedelta(days=29) * (number / count)
+        moment = begun + dt.timedelta(days=29, hours=23) * (number / count)
         rejected = number % 50 == 0
         run = runs[number % len(runs)]
         rows.append(
@@ -192,19 +203,33 @@ def record(actor: Actor, runs: list[Run], operation: Operation, count: int) -> N
                 finished_at=moment + dt.timedelta(seconds=1),
             )
         )
-    fields = ToolCall._meta.concrete_fields
-    columns = ", ".join(f'"{field.column}"' for field in fields)
-    with connection.cursor() as cursor:
-        into = f"COPY {ToolCall._meta.db_table} ({columns}) FROM STDIN"
-        for start in range(0, len(rows), 5000):  # a statement may not take long
-            with cursor.copy(into) as copy:
-                for row in rows[start : start + 5000]:
-                    copy.write_row(
-                        [
-                            field.get_db_prep_save(getattr(row, field.attname), connection)
-                            for field in fields
-                        ]
-                    )
+        if len(rows) == 5000:  # a statement may not take long
+            copy_in(rows)
+            rows.clear()
+    copy_in(rows)
+
+
+def copy_in(calls: list[ToolCall]) -> None:
+    copy_rows(
+        ToolCall,
+        [
+            [
+                field.get_db_prep_save(getattr(call, field.attname), connection)
+                for field in ToolCall._meta.concrete_fields
+            ]
+            for call in calls
+        ],
+    )
+    measured = [row for call in calls for row in measures_of(call, call.arguments, ())]
+    copy_rows(Measure, [prepared(row) for row in measured])
+
+
+def copy_rows(model: type[Model], rows: list[list[Any]]) -> None:
+    columns = ", ".join(f'"{field.column}"' for field in model._meta.concrete_fields)
+    into = f"COPY {model._meta.db_table} ({columns}) FROM STDIN"
+    with connection.cursor() as cursor, cursor.copy(into) as copy:
+        for row in rows:
+            copy.write_row(row)
 
 
 def replay_speed(actor: Actor) -> None:
@@ -242,17 +267,16 @@ def on_postgres(recorded: int, rounds: int, *, inline: bool, replay: bool) -> No
             put_operation(actor, integration, slug, OperationValues(slug, effect))
         operation = Operation.objects.select_related("integration").get(slug="refund")
         runs = []
-        for number in range(200):
+        for number in range(1000):
             session = open_session(actor, agent=cast.support, participant=f"c{number}@x.com")[0]
-            runs.append(open_run(actor, session=session)[0])
+            runs += [open_run(actor, session=session)[0] for _ in range(2)]
         record(actor, runs, operation, recorded)
         rebuild(actor.workspace_id)
-        with connection.cursor() as cursor:
-            cursor.execute("ANALYZE")
+        tidy()
         if inline:
             mixed_rules(actor, RULES[-1])
             say(f"Screening one call on PostgreSQL, beside {recorded} recorded ones")
-            inline_cost(actor, runs[0], operation, rounds)
+            inline_cost(actor, runs, operation, rounds)
         if replay:
             say("Replays on PostgreSQL")
             replay_speed(actor)

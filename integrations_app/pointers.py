@@ -6,6 +6,7 @@ wildcards: `*` is an ordinary member name, and `-` (the element after the last) 
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Final
 
 MASK: Final = "•••"
@@ -14,6 +15,7 @@ _BAD_ESCAPE: Final = re.compile(r"~(?![01])")
 _INDEX: Final = re.compile(r"(?:0|[1-9][0-9]{0,17})\Z")
 
 
+@lru_cache(maxsize=4096)
 def parse(pointer: str) -> tuple[str, ...]:
     """Split a pointer into its unescaped reference tokens (RFC 6901, section 4).
 

@@ -103,6 +103,15 @@ CALL_OPEN = (
     CallStatus.QUEUED,
     CallStatus.EXECUTING,
 )
+CALL_FOR_NOTHING = (
+    CallStatus.FAILED,
+    CallStatus.REJECTED,
+    CallStatus.BLOCKED,
+    CallStatus.TIMED_OUT,
+    CallStatus.CANCELLED,
+)
+"""Ended, and nothing is known to have come of it."""
+
 CALL_WAITS_FOR_PERSON = (CallStatus.AWAITING_REVIEW, CallStatus.AWAITING_APPROVAL)
 
 

@@ -31,7 +31,7 @@ from guard_app.services.measuring import value_digest
 from guard_app.services.statuses import LET_THROUGH, RAN_OR_WAITS
 from guard_app.states import CountScope
 from integrations_app.models import Run, Session, ToolCall
-from integrations_app.states import CallStatus
+from integrations_app.states import CALL_FOR_NOTHING, CallStatus
 
 ENOUGH: Final = 200
 """Calls counted to say how much there is to compare with; more say nothing new."""
@@ -147,26 +147,30 @@ class History:
         first = together[0]
         if isinstance(first, (Calls, Total)):
             counted = [need for need in together if isinstance(need, (Calls, Total))]
-            return self._sums(first, counted)
+            return self._sums(counted)
         look = _Look("")
         for need in together:
             self._add_single(look, need, arguments)
         return look
 
-    def _sums(self, first: Calls | Total, together: Sequence[Calls | Total]) -> _Look:
-        """Counts or sums, over rows no older than the longest window of them all."""
-        moment = _moment_of(first)
-        look = self._calls(first) if isinstance(first, Calls) else self._amounts(first)
+    def _sums(self, together: Sequence[Calls | Total]) -> _Look:
+        """Counts or sums, over the rows of the widest scope, no older than the longest window."""
+        widest = max(together, key=lambda need: _WIDTH[need.scope])
+        moment = _moment_of(widest)
+        look = self._calls(widest) if isinstance(widest, Calls) else self._amounts(widest)
         longest = max(need.window_seconds or 0 for need in together)
+        if not all(need.window_seconds for need in together):
+            longest = 0
         if longest:
-            look.rows += f" AND {moment} > %s"
-            look.values.append(self._since(longest))
+            within, values = self._within(moment, longest)
+            look.rows += f" AND {within}"
+            look.values += values
+        if isinstance(widest, Total):
+            spent, values = self._spent(widest, longest)
+            look.rows += f" AND {spent}"
+            look.values += values
         for need in together:
-            kept: list[str] = []
-            values: list[Any] = []
-            if need.operations:
-                kept.append(f"x.operation_id IN ({_places(need.operations)})")
-                values += map(_bound, need.operations)
+            kept, values = self._narrowed(need, widest)
             if need.window_seconds and need.window_seconds != longest:
                 kept.append(f"{moment} > %s")
                 values.append(self._since(need.window_seconds))
@@ -174,23 +178,54 @@ class History:
             look.add(f"{sums} FILTER (WHERE {' AND '.join(kept)})" if kept else sums, values)
         return look
 
+    def _narrowed(self, need: Calls | Total, widest: Calls | Total) -> tuple[list[str], list[Any]]:
+        """Which of the rows of the widest scope a need is about."""
+        kept: list[str] = []
+        values: list[Any] = []
+        if need.scope != widest.scope and need.scope == CountScope.RUN:
+            kept.append(f"x.run_id IN ({_places(self.kin.run_ids)})")
+            values += map(_bound, self.kin.run_ids)
+        elif need.scope != widest.scope:
+            kept.append("x.session_id = %s")
+            values.append(_bound(self.call.run.session_id))
+        if need.operations:
+            kept.append(f"x.operation_id IN ({_places(need.operations)})")
+            values += map(_bound, need.operations)
+        if isinstance(need, Calls) and need.same_arguments:
+            kept.append("x.operation_id = %s AND x.arguments_digest = %s")
+            values += [_bound(self.call.operation_id), self.call.arguments_digest]
+        return kept, values
+
     def _calls(self, need: Calls) -> _Look:
         rows, values = self._among(need.scope)
-        look = _Look(f"{_CALL} x WHERE {rows} AND x.id <> %s", [*values, _bound(self.call.pk)])
-        if need.same_arguments:
-            look.rows += " AND x.operation_id = %s AND x.arguments_digest = %s"
-            look.values += [_bound(self.call.operation_id), self.call.arguments_digest]
+        look = _Look(f"{_CALL} x WHERE {rows}", values)
         if need.ended_as:
             look.rows += f" AND x.status = {_text(CallStatus(need.ended_as))}"
+        if not _counts_itself(need):
+            look.rows += " AND x.id <> %s"
+            look.values.append(_bound(self.call.pk))
         return look
 
     def _amounts(self, need: Total) -> _Look:
         rows, values = self._among(need.scope, measured=True)
-        return _Look(
-            f"{_MEASURE} x JOIN {_CALL} c ON c.id = x.call_id AND c.status IN ({_RAN_OR_WAITS})"
-            f" WHERE {rows} AND x.pointer = %s AND x.call_id <> %s",
-            [*values, need.pointer, _bound(self.call.pk)],
-        )
+        text = f"{_MEASURE} x WHERE {rows} AND x.pointer = %s AND x.call_id <> %s"
+        return _Look(text, [*values, need.pointer, _bound(self.call.pk)])
+
+    def _spent(self, need: Total, window: float) -> tuple[str, list[Any]]:
+        """Only amounts of calls that ran or wait.
+
+        An agent has many calls and few that came to nothing: those are read once, instead of
+        every call. A call ends after it came, so that none from before the window matters.
+        """
+        if need.scope != CountScope.AGENT:
+            text = f"EXISTS (SELECT 1 FROM {_CALL} c WHERE c.id = x.call_id AND c.status IN"  # noqa: S608
+            return f"{text} ({_RAN_OR_WAITS}))", []
+        ended = f"SELECT c.id FROM {_CALL} c WHERE c.agent_id = %s AND c.status IN ({_FOR_NOTHING})"  # noqa: S608
+        values = [_bound(self.call.agent_id)]
+        if window:
+            within, more = self._within("c.finished_at", window)
+            ended, values = f"{ended} AND {within}", [*values, *more]
+        return f"x.call_id NOT IN ({ended})", values
 
     def _among(self, scope: CountScope, *, measured: bool = False) -> tuple[str, list[Any]]:
         """Which rows a scope has: those of calls, or of what was measured of them."""
@@ -208,11 +243,12 @@ class History:
             return text, [_bound(session.pk), *ids]
         if measured:
             return "x.session_id = %s", [_bound(session.pk)]
-        runs = f"x.run_id IN (SELECT r.id FROM {_RUN} r JOIN {_SESSION} s ON s.id = r.session_id"  # noqa: S608
         if scope == CountScope.PARTICIPANT:
-            text = f"{runs} WHERE s.workspace_id = %s AND UPPER(s.participant) = UPPER(%s))"
-            return text, [workspace, session.participant]
-        return f"{runs} WHERE s.id = %s)", [_bound(session.pk)]
+            runs = f"SELECT r.id FROM {_RUN} r JOIN {_SESSION} s ON s.id = r.session_id"  # noqa: S608
+            text = f"x.run_id IN ({runs} WHERE s.workspace_id = %s AND"
+            return f"{text} UPPER(s.participant) = UPPER(%s))", [workspace, session.participant]
+        runs = f"SELECT r.id FROM {_RUN} r WHERE r.session_id = %s"  # noqa: S608
+        return f"x.run_id IN ({runs})", [_bound(session.pk)]
 
     def _add_single(self, look: _Look, need: Need, arguments: Mapping[str, Any]) -> None:
         """A column that looks for itself."""
@@ -258,6 +294,8 @@ class History:
         if isinstance(need, ReadFrom):
             return sorted(source for source in need.operations if next(row))
         found = next(row)
+        if isinstance(need, Calls) and _counts_itself(need):
+            return (found or 0) - self._is_counted(need)
         if isinstance(need, (Calls, Total)):
             return found or 0
         if isinstance(need, (KnownValue, KnownOperation)):
@@ -268,6 +306,21 @@ class History:
             range_in(found) if isinstance(need, UsualValues) else pace_in(found, hour_of(self.now))
         )
 
+    def _is_counted(self, need: Calls) -> bool:
+        """Whether the call itself is among those that were counted."""
+        since = self.now - dt.timedelta(seconds=need.window_seconds or 0)
+        in_time = not need.window_seconds or since < self.call.created_at
+        return in_time and (not need.operations or self.call.operation_id in need.operations)
+
+    def _within(self, moment: str, seconds: float) -> tuple[str, list[Any]]:
+        """In a window; its end, which nothing reaches, tells the planner that few rows are in it.
+
+        Of one bound whose value it does not know PostgreSQL believes that a third of all rows lie
+        beyond it, and plans the statement anew for each call; of two, that few lie between them.
+        """
+        end = connection.ops.adapt_datetimefield_value(self.now + _NEVER)
+        return f"{moment} > %s AND {moment} < %s", [self._since(seconds), end]
+
     def _since(self, seconds: float) -> Any:
         return connection.ops.adapt_datetimefield_value(self.now - dt.timedelta(seconds=seconds))
 
@@ -275,11 +328,17 @@ class History:
 def _rows_of(need: Need) -> tuple[Any, ...]:
     """Needs with the same key are answered by one pass over the same rows."""
     if isinstance(need, Calls):
-        windowed = need.window_seconds is not None
-        return ("calls", windowed, need.scope, need.ended_as, need.same_arguments)
+        among = _CALLS_AMONG[need.scope]
+        return ("calls", among, need.ended_as, among != "near" and need.window_seconds is not None)
     if isinstance(need, Total):
-        return ("total", need.window_seconds is not None, need.scope, need.pointer)
+        among = "agent" if need.scope == CountScope.AGENT else "near"
+        return ("total", among, need.pointer, among != "near" and need.window_seconds is not None)
     return ()
+
+
+def _counts_itself(need: Calls) -> bool:
+    """Whether the call's own row is counted with the others: by an index without ids."""
+    return need.scope == CountScope.AGENT and not need.ended_as
 
 
 def _moment_of(need: Calls | Total) -> str:
@@ -301,5 +360,14 @@ def _text(status: CallStatus) -> str:
     return f"'{status.value}'"
 
 
+_WIDTH: Final = {scope: width for width, scope in enumerate(CountScope)}
+_CALLS_AMONG: Final = {
+    CountScope.RUN: "near",
+    CountScope.SESSION: "near",
+    CountScope.PARTICIPANT: "participant",
+    CountScope.AGENT: "agent",
+}
+_NEVER: Final = dt.timedelta(days=3650)
 _LET_THROUGH: Final = ", ".join(map(_text, LET_THROUGH))
+_FOR_NOTHING: Final = ", ".join(map(_text, CALL_FOR_NOTHING))
 _RAN_OR_WAITS: Final = ", ".join(map(_text, RAN_OR_WAITS))

@@ -1,11 +1,16 @@
 """What is kept of a call's arguments for counting and learning: numbers and keyed digests."""
 
+import hashlib
+import hmac
 from collections.abc import Iterable, Mapping
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
-from django.utils.crypto import salted_hmac
+from django.conf import settings
+from django.db import connection
 
+from accounts_app.models import new_id
 from accounts_app.strict_json import canonical
 from guard_app.facts import is_sensitive, measure
 from guard_app.models import GuardRule, Measure
@@ -14,6 +19,10 @@ from integrations_app.pointers import build, exists, get
 
 MOST = 24
 DEEPEST = 4
+_FIELDS: Final = Measure._meta.concrete_fields
+_COLUMNS: Final = ", ".join(f'"{field.column}"' for field in _FIELDS)
+MeasureRow: TypeAlias = tuple[Any, ...]
+"""The values of a `Measure`, in the order of its fields."""
 
 
 def watched_pointers(rules: Iterable[GuardRule]) -> list[str]:
@@ -22,35 +31,58 @@ def watched_pointers(rules: Iterable[GuardRule]) -> list[str]:
     return list(dict.fromkeys(name for name in named if isinstance(name, str) and name[:1] == "/"))
 
 
+def measure_call(call: ToolCall, arguments: Mapping[str, Any], watched: Iterable[str]) -> None:
+    """Write down what is kept of a call, by hand, as every call does it.
+
+    Args:
+        call: not measured yet.
+        arguments: in full.
+        watched: what rules name; it comes before what is merely there.
+    """
+    rows = measures_of(call, arguments, watched)
+    if not rows:
+        return
+    one = f"({', '.join(['%s'] * len(_FIELDS))})"
+    into = (
+        f"INSERT INTO {Measure._meta.db_table} ({_COLUMNS}) VALUES {', '.join([one] * len(rows))}"  # noqa: S608
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(into, [value for row in rows for value in prepared(row)])
+
+
 def measures_of(
     call: ToolCall, arguments: Mapping[str, Any], watched: Iterable[str]
-) -> list[Measure]:
-    """The rows to keep, unsaved; what rules name comes before what is merely there."""
+) -> list[MeasureRow]:
+    """The rows to keep; what rules name comes before what is merely there."""
     pointers = [pointer for pointer in watched if exists(arguments, pointer)]
     pointers += _scalars(arguments)
     session = call.run.session
-    rows = []
+    of_call = (
+        call.workspace_id,
+        call.pk,
+        call.agent_id,
+        call.operation_id,
+        call.run_id,
+        session.pk,
+        session.participant.casefold()[:254],
+        call.created_at,
+    )
+    rows: list[MeasureRow] = []
     for pointer in list(dict.fromkeys(pointers))[:MOST]:
         if len(pointer) > 200:
             continue
         value = get(arguments, pointer)
         hidden = is_sensitive(pointer, call.operation.sensitive)
-        rows.append(
-            Measure(
-                workspace_id=call.workspace_id,
-                call=call,
-                agent_id=call.agent_id,
-                operation_id=call.operation_id,
-                run_id=call.run_id,
-                session_id=session.pk,
-                participant=session.participant.casefold()[:254],
-                at=call.created_at,
-                pointer=pointer,
-                number=None if hidden else measure(value),
-                digest=value_digest(call, arguments, pointer),
-            )
-        )
+        number = None if hidden else measure(value)
+        rows.append((new_id(), *of_call, pointer, number, value_digest(call, arguments, pointer)))
     return rows
+
+
+def prepared(row: MeasureRow) -> list[Any]:
+    """A row's values as the database takes them."""
+    return [
+        field.get_db_prep_save(value, connection) for field, value in zip(_FIELDS, row, strict=True)
+    ]
 
 
 def value_digest(call: ToolCall, arguments: Mapping[str, Any], pointer: str) -> str:
@@ -60,8 +92,13 @@ def value_digest(call: ToolCall, arguments: Mapping[str, Any], pointer: str) -> 
 
 def digest_of(workspace_id: UUID, text: str) -> str:
     """The keyed digest of a value's canonical JSON."""
-    salt = f"assent.measure:{workspace_id}"
-    return salted_hmac(salt, text, algorithm="sha256").hexdigest()[:32]
+    return hmac.digest(_key(workspace_id, settings.SECRET_KEY), text.encode(), "sha256").hex()[:32]
+
+
+@lru_cache(maxsize=64)
+def _key(workspace_id: UUID, secret: str) -> bytes:
+    """The key, derived as `django.utils.crypto.salted_hmac` does it."""
+    return hashlib.sha256(f"assent.measure:{workspace_id}{secret}".encode()).digest()
 
 
 def _scalars(arguments: Mapping[str, Any]) -> list[str]:

@@ -14,7 +14,7 @@ from guard_app.facts import DetectorFailed, Facts, Hit, Need, Rule, ScreenedCall
 from guard_app.models import Detection, GuardRule, Incident, LateScreening, Measure
 from guard_app.services.history import History
 from guard_app.services.incidents import fold
-from guard_app.services.measuring import measures_of, watched_pointers
+from guard_app.services.measuring import measure_call, watched_pointers
 from guard_app.services.ready_rules import ReadyRule, rules_of
 from guard_app.states import STRICTNESS, GuardEffect
 from integrations_app.models import ToolCall
@@ -81,7 +81,7 @@ def screen(unit: Unit, call: ToolCall, *, again: bool = False) -> Verdict:
     if again:
         Measure.objects.filter(call=call).delete()
     watched = watched_pointers(ready.rule for ready in enabled)
-    Measure.objects.bulk_create(measures_of(call, screened.arguments, watched))
+    measure_call(call, screened.arguments, watched)
     return _record(unit, call, hits)
 
 

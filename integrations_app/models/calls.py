@@ -7,7 +7,7 @@ from accounts_app.models import Agent, JSONTextField, WorkspaceModel
 from accounts_app.scoping import WorkspaceQuerySet
 from integrations_app.models.catalogue import Operation
 from integrations_app.models.sessions import Run
-from integrations_app.states import CALL_OPEN, CallStatus, IntegrationKind
+from integrations_app.states import CALL_FOR_NOTHING, CALL_OPEN, CallStatus, IntegrationKind
 
 
 class ToolCallQuerySet(WorkspaceQuerySet["ToolCall"]):
@@ -90,8 +90,8 @@ class ToolCall(WorkspaceModel):
             models.Index(fields=["agent", "operation"], name="call_of_agent_operation"),
             models.Index(
                 fields=["agent", "finished_at"],
-                condition=Q(status__in=[CallStatus.FAILED, CallStatus.REJECTED]),
-                name="call_ended_badly",
+                condition=Q(status__in=CALL_FOR_NOTHING),
+                name="call_for_nothing",
             ),
             models.Index(
                 fields=["workspace", "finished_at"],

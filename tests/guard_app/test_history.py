@@ -11,9 +11,8 @@ from accounts_app import crypto
 from accounts_app.clock import db_now
 from accounts_app.models import new_id
 from guard_app.facts import Calls, Known, KnownOperation, KnownValue, Need, ReadFrom, Total
-from guard_app.models import Measure
 from guard_app.services.history import History
-from guard_app.services.measuring import digest_of, measures_of
+from guard_app.services.measuring import digest_of, measure_call
 from guard_app.services.replay_start import families
 from guard_app.services.replaying import Learned, Past, Stream
 from guard_app.states import CountScope
@@ -60,7 +59,7 @@ def record(dice: random.Random, runs: list[Run], operations: list[Operation]) ->
         calls.append(call)
     ToolCall.objects.bulk_create(calls)
     for call in calls:
-        Measure.objects.bulk_create(measures_of(call, call.arguments, ()))
+        measure_call(call, call.arguments, ())
     return calls
 
 
