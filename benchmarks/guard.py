@@ -31,7 +31,7 @@ from accounts_app.scoping import Actor, system_actor  # noqa: E402
 from guard_app.models import GuardRule, Measure, Replay  # noqa: E402
 from guard_app.services import screening  # noqa: E402
 from guard_app.services.learning import rebuild  # noqa: E402
-from guard_app.services.measuring import measures_of, prepared  # noqa: E402
+from guard_app.services.measuring import COLUMNS, measures_of  # noqa: E402
 from guard_app.services.replays import run_replay, start_replay  # noqa: E402
 from guard_app.services.rules import RuleValues, put_rule  # noqa: E402
 from integrations_app.models import Operation, Run, ToolCall  # noqa: E402
@@ -210,22 +210,18 @@ def record(actor: Actor, runs: list[Run], operation: Operation, count: int) -> N
 
 
 def copy_in(calls: list[ToolCall]) -> None:
-    copy_rows(
-        ToolCall,
-        [
-            [
-                field.get_db_prep_save(getattr(call, field.attname), connection)
-                for field in ToolCall._meta.concrete_fields
-            ]
-            for call in calls
-        ],
-    )
+    fields = ToolCall._meta.concrete_fields
+    columns = ", ".join(f'"{field.column}"' for field in fields)
+    rows = [
+        [field.get_db_prep_save(getattr(call, field.attname), connection) for field in fields]
+        for call in calls
+    ]
+    copy_rows(ToolCall, columns, rows)
     measured = [row for call in calls for row in measures_of(call, call.arguments, ())]
-    copy_rows(Measure, [prepared(row) for row in measured])
+    copy_rows(Measure, COLUMNS, measured)
 
 
-def copy_rows(model: type[Model], rows: list[list[Any]]) -> None:
-    columns = ", ".join(f'"{field.column}"' for field in model._meta.concrete_fields)
+def copy_rows(model: type[Model], columns: str, rows: list[list[Any]]) -> None:
     into = f"COPY {model._meta.db_table} ({columns}) FROM STDIN"
     with connection.cursor() as cursor, cursor.copy(into) as copy:
         for row in rows:

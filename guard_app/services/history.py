@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.db import connection, models
 
-from accounts_app.models import Agent
+from accounts_app.models import Agent, WorkspaceSettings
 from guard_app.facts import (
     Calls,
     Facts,
@@ -25,7 +25,7 @@ from guard_app.facts import (
     Total,
     UsualValues,
 )
-from guard_app.models import Baseline, Measure
+from guard_app.models import Baseline, GuardRule, Measure
 from guard_app.services.learning import hour_of, pace_in, range_in
 from guard_app.services.measuring import value_digest
 from guard_app.services.statuses import LET_THROUGH, RAN_OR_WAITS
@@ -36,12 +36,13 @@ from integrations_app.states import CALL_FOR_NOTHING, CallStatus
 ENOUGH: Final = 200
 """Calls counted to say how much there is to compare with; more say nothing new."""
 
-_AGENT, _BASELINE, _CALL, _MEASURE, _RUN, _SESSION = (
-    model._meta.db_table for model in (Agent, Baseline, ToolCall, Measure, Run, Session)
+_AGENT, _BASELINE, _CALL, _MEASURE, _RULE, _RUN, _SESSION, _SETTINGS = (
+    model._meta.db_table
+    for model in (Agent, Baseline, ToolCall, Measure, GuardRule, Run, Session, WorkspaceSettings)
 )
 _ID: Final = models.UUIDField()
 
-_FAMILY: Final = f"""
+_STANDING: Final = f"""
 WITH RECURSIVE above(id, parent_id) AS (
     SELECT id, parent_id FROM {_RUN} WHERE id = %s
     UNION SELECT r.id, r.parent_id FROM above JOIN {_RUN} r ON r.id = above.parent_id
@@ -49,7 +50,10 @@ WITH RECURSIVE above(id, parent_id) AS (
     SELECT id FROM above
     UNION SELECT r.id FROM family JOIN {_RUN} r ON r.parent_id = family.id
 )
-SELECT family.id, CASE WHEN above.id IS NULL THEN '' ELSE a.slug END
+SELECT family.id, CASE WHEN above.id IS NULL THEN '' ELSE a.slug END, (
+    SELECT SUM(g.version) FROM {_RULE} g LEFT JOIN {_SETTINGS} s ON s.workspace_id = g.workspace_id
+    WHERE g.workspace_id = %s AND (s.guard IS NULL OR s.guard)
+)
 FROM family JOIN {_RUN} r ON r.id = family.id JOIN {_AGENT} a ON a.id = r.agent_id
 LEFT JOIN above ON above.id = family.id
 """  # noqa: S608 - names of tables, no values
@@ -66,15 +70,6 @@ class Kin:
 
     run_ids: tuple[UUID, ...]
     agents: frozenset[str]
-
-
-def kin_of(run_id: UUID) -> Kin:
-    """The family of a run: counting by run must not be escaped by starting sub-agents."""
-    with connection.cursor() as cursor:
-        cursor.execute(_FAMILY, [_bound(run_id)])
-        rows = cursor.fetchall()
-    ids = sorted(_ID.to_python(run) for run, _ in rows)
-    return Kin(tuple(ids), frozenset(slug for _, slug in rows if slug))
 
 
 @dataclass(slots=True)
@@ -114,8 +109,24 @@ class History:
         self.now = now
 
     @cached_property
+    def _standing(self) -> tuple[int | None, Kin]:
+        """What every screening asks first, in one statement."""
+        with connection.cursor() as cursor:
+            asked = [_bound(self.call.run_id), _bound(self.call.workspace_id)]
+            cursor.execute(_STANDING, asked)
+            rows = cursor.fetchall()
+        ids = sorted(_ID.to_python(run) for run, _, _ in rows)
+        return rows[0][2], Kin(tuple(ids), frozenset(slug for _, slug, _ in rows if slug))
+
+    @property
+    def stamp(self) -> int | None:
+        """The sum of the versions of all rules; None where the workspace asks none."""
+        return self._standing[0]
+
+    @property
     def kin(self) -> Kin:
-        return kin_of(self.call.run_id)
+        """The family of the run: counting by run must not be escaped by starting sub-agents."""
+        return self._standing[1]
 
     @property
     def agents_above(self) -> frozenset[str]:

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 from uuid import UUID
 
 from django.conf import settings
@@ -19,10 +19,9 @@ from integrations_app.pointers import build, exists, get
 
 MOST = 24
 DEEPEST = 4
-_FIELDS: Final = Measure._meta.concrete_fields
-_COLUMNS: Final = ", ".join(f'"{field.column}"' for field in _FIELDS)
-MeasureRow: TypeAlias = tuple[Any, ...]
-"""The values of a `Measure`, in the order of its fields."""
+_ID, *_SHARED = Measure._meta.concrete_fields[:-3]
+COLUMNS: Final = ", ".join(f'"{field.column}"' for field in Measure._meta.concrete_fields)
+"""Of a `Measure`: its id, what it shares with others of its call, pointer, number, digest."""
 
 
 def watched_pointers(rules: Iterable[GuardRule]) -> list[str]:
@@ -42,47 +41,45 @@ def measure_call(call: ToolCall, arguments: Mapping[str, Any], watched: Iterable
     rows = measures_of(call, arguments, watched)
     if not rows:
         return
-    one = f"({', '.join(['%s'] * len(_FIELDS))})"
-    into = (
-        f"INSERT INTO {Measure._meta.db_table} ({_COLUMNS}) VALUES {', '.join([one] * len(rows))}"  # noqa: S608
-    )
+    one = f"({', '.join(['%s'] * len(rows[0]))})"
+    into = f"INSERT INTO {Measure._meta.db_table} ({COLUMNS}) VALUES {', '.join([one] * len(rows))}"  # noqa: S608
     with connection.cursor() as cursor:
-        cursor.execute(into, [value for row in rows for value in prepared(row)])
+        cursor.execute(into, [value for row in rows for value in row])
 
 
 def measures_of(
     call: ToolCall, arguments: Mapping[str, Any], watched: Iterable[str]
-) -> list[MeasureRow]:
-    """The rows to keep; what rules name comes before what is merely there."""
+) -> list[list[Any]]:
+    """The rows to keep, as `COLUMNS` has them; what rules name comes before what is there."""
     pointers = [pointer for pointer in watched if exists(arguments, pointer)]
     pointers += _scalars(arguments)
-    session = call.run.session
-    of_call = (
-        call.workspace_id,
-        call.pk,
-        call.agent_id,
-        call.operation_id,
-        call.run_id,
-        session.pk,
-        session.participant.casefold()[:254],
-        call.created_at,
-    )
-    rows: list[MeasureRow] = []
+    shared = _shared(call)
+    rows: list[list[Any]] = []
     for pointer in list(dict.fromkeys(pointers))[:MOST]:
         if len(pointer) > 200:
             continue
         value = get(arguments, pointer)
         hidden = is_sensitive(pointer, call.operation.sensitive)
         number = None if hidden else measure(value)
-        rows.append((new_id(), *of_call, pointer, number, value_digest(call, arguments, pointer)))
+        digest = value_digest(call, arguments, pointer)
+        rows.append([_ID.get_db_prep_save(new_id(), connection), *shared, pointer, number, digest])
     return rows
 
 
-def prepared(row: MeasureRow) -> list[Any]:
-    """A row's values as the database takes them."""
-    return [
-        field.get_db_prep_save(value, connection) for field, value in zip(_FIELDS, row, strict=True)
-    ]
+def _shared(call: ToolCall) -> list[Any]:
+    """What all rows of a call have, as the database takes it."""
+    session = call.run.session
+    row = Measure(
+        workspace_id=call.workspace_id,
+        call_id=call.pk,
+        agent_id=call.agent_id,
+        operation_id=call.operation_id,
+        run_id=call.run_id,
+        session_id=session.pk,
+        participant=session.participant.casefold()[:254],
+        at=call.created_at,
+    )
+    return [field.get_db_prep_save(getattr(row, field.attname), connection) for field in _SHARED]
 
 
 def value_digest(call: ToolCall, arguments: Mapping[str, Any], pointer: str) -> str:

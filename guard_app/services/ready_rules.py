@@ -2,22 +2,11 @@
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Final
 from uuid import UUID
 
-from django.db import connection, models
-
-from accounts_app.models import WorkspaceSettings
 from guard_app.facts import Rule, ScreenedCall
 from guard_app.models import GuardRule
 from guard_app.services.history import History
-
-_ID: Final = models.UUIDField()
-_STAMP: Final = f"""
-SELECT SUM(rule.version) FROM {GuardRule._meta.db_table} rule
-LEFT JOIN {WorkspaceSettings._meta.db_table} kept ON kept.workspace_id = rule.workspace_id
-WHERE rule.workspace_id = %s AND (kept.guard IS NULL OR kept.guard)
-"""  # noqa: S608 - names of tables, no values
 
 
 @dataclass(frozen=True)
@@ -50,12 +39,9 @@ class ReadyRule:
         return Rule(self.rule.parameters, counted, ids)
 
 
-def rules_of(workspace_id: UUID) -> tuple[ReadyRule, ...]:
+def rules_of(history: History) -> tuple[ReadyRule, ...]:
     """The rules that are asked: none where the workspace's admins switched the guard off."""
-    with connection.cursor() as cursor:  # by hand, as every call asks it
-        cursor.execute(_STAMP, [_ID.get_db_prep_value(workspace_id, connection)])
-        (stamp,) = cursor.fetchone()
-    return _ready(workspace_id, stamp)
+    return _ready(history.call.workspace_id, history.stamp)
 
 
 @lru_cache(maxsize=64)

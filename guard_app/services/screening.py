@@ -70,8 +70,8 @@ def screen(unit: Unit, call: ToolCall, *, again: bool = False) -> Verdict:
         call: the call; its run's lock is held, so that its history stands still.
         again: it was screened before, with other arguments.
     """
-    enabled = rules_of(call.workspace_id)
     history = History(call, unit.now)
+    enabled = rules_of(history)
     screened = screened_call(call, unit)
     rules = [ready for ready in enabled if ready.is_about(screened, history)]
     if any(ready.rule.asynchronous for ready in rules):
@@ -95,7 +95,7 @@ def screen_late(unit: Unit, call: ToolCall) -> Verdict:
     """Ask the asynchronous rules about a call that goes its way already; they can only alert."""
     history = History(call, call.created_at)
     screened = screened_call(call, unit)
-    late = [ready for ready in rules_of(call.workspace_id) if ready.rule.asynchronous]
+    late = [ready for ready in rules_of(history) if ready.rule.asynchronous]
     rules = [ready for ready in late if ready.is_about(screened, history)]
     hits = find_hits(rules, screened, history, seconds=LATE_RULE_SECONDS)
     alerts = [RuleHit(hit.rule, hit.hit, GuardEffect(hit.rule.effect), hit.failed) for hit in hits]

@@ -283,4 +283,4 @@ def test_many_rules_ask_the_database_no_more_often_than_a_few(world: World) -> N
         with unit_of_work() as unit, CaptureQueriesContext(connection) as statements:
             screen(unit, call)
         asked.append(len(statements))
-    assert asked == [5, 5]
+    assert asked == [4, 4]
