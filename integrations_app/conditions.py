@@ -177,6 +177,16 @@ def explain(source: str, variables: Mapping[str, Any]) -> list[Fact]:
     return list(facts.values())
 
 
+def members(source: str, variable: str, names: tuple[str, ...]) -> frozenset[str] | None:
+    """Which members of a variable a condition looks at; None where it takes the whole of it.
+
+    Raises:
+        ConditionFailed: the text is refused.
+    """
+    found = [m.steps[1:2] for m in _compiled(source, names).mentions if m.steps[0] == variable]
+    return frozenset(str(step) for (step,) in found) if all(found) else None
+
+
 def sentence(source: str, facts: list[Fact], limit: int = 80) -> str:
     """One line for a card, like `args.amount > 100 (args.amount = 900)`.
 

@@ -21,7 +21,12 @@ COUNTS: dict[str, Calls] = {
 
 
 def condition_needs(call: ScreenedCall, rule: Rule) -> Sequence[Need]:
-    return list(COUNTS.values()) if "counts" in rule.parameters["when"] else ()
+    """Only the counts that it names: that of an agent's day is long."""
+    try:
+        named = conditions.members(rule.parameters["when"], "counts", conditions.GUARD_VARIABLES)
+    except conditions.ConditionFailed:
+        return ()  # it says so itself
+    return [need for name, need in COUNTS.items() if named is None or name in named]
 
 
 def condition(call: ScreenedCall, rule: Rule, facts: Facts) -> Hit | None:

@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 
 from guard_app.detectors import DETECTORS
+from guard_app.detectors.flow import COUNTS
 from guard_app.facts import (
     Calls,
     DetectorFailed,
@@ -201,6 +202,26 @@ def test_a_condition_sees_all_its_variables() -> None:
     ):
         assert judge("condition", {"when": source}, screened, 3), source
     assert judge("condition", {"when": "args.amount > 900"}, screened) is None
+
+
+@pytest.mark.parametrize(
+    ("source", "asked"),
+    [
+        ("counts.run > 3", {"run"}),
+        ("counts.run > 3 || counts['agent_last_day'] > 1", {"run", "agent_last_day"}),
+        ("has(counts.session)", {"session"}),
+        ("args.text == 'counts.run'", set()),
+        ("counts[args.which] > 1", set(COUNTS)),
+        ("counts.exists(name, counts[name] > 3)", set(COUNTS)),
+        ("counts == counts", set(COUNTS)),
+        ("counts.run > 3 && counts[agent] > 3", set(COUNTS)),
+        ("", set()),
+        ("counts..run", set()),
+    ],
+)
+def test_a_condition_asks_for_the_counts_that_it_names(source: str, asked: set[str]) -> None:
+    needs = DETECTORS["condition"].needs(call({}), Rule({"when": source}))
+    assert set(needs) == {COUNTS[name] for name in asked}
 
 
 @pytest.mark.parametrize("empty", ["", "   ", "\n"])
