@@ -4,152 +4,29 @@ An address that the table does not know fails here; so does a line of the table 
 has any more.
 """
 
-import datetime as dt
-import hashlib
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.apps import apps
-from django.contrib import admin
 from django.test import Client
-from django.urls import NoReverseMatch, URLPattern, URLResolver, get_resolver, reverse
+from django.urls import NoReverseMatch, get_resolver, reverse
 
-from accounts_app.models import Group, Membership
-from accounts_app.scoping import system_actor
-from accounts_app.services.agents import put_agent
-from accounts_app.services.api_keys import create_api_key
-from guard_app.models import Incident, Replay
-from guard_app.services.rules import RuleValues, put_rule
-from integrations_app.services.catalogue import (
-    IntegrationValues,
-    OperationValues,
-    put_integration,
-    put_operation,
-)
-from integrations_app.services.sessions import open_run, open_session
-from integrations_app.services.webhooks import WebhookValues, ping, put_webhook
-from tasks_app.models import UserTask
-from tasks_app.services.calls import request_call
 from tests.backoffice.every_address import ADDRESSES, PEOPLE
 from tests.backoffice.people import signed_in
+from tests.backoffice.rows import (
+    Rows,
+    fingerprint,
+    model_pages,
+    names,
+    rows_of,
+    walk,
+    workspace_path,
+)
 from tests.conftest import Cast
 
-OURS = ("accounts_app", "integrations_app", "guard_app", "tasks_app")
 READ = {"y": 200, "n": 403, "-": 404, "m": 405, "r": 302}
-# What people see who have signed in, whatever their role: the library's pages, and the site's own.
-OPEN = {"index", "jsi18n", "logout", "login", "search"}
 BESIDE = re.compile(r"admin/|accounts/|api/v1/|healthz|readyz|metrics|favicon\.ico|$")
-
-
-@dataclass(frozen=True)
-class Rows:
-    """One row of each kind, as addresses name them."""
-
-    names: dict[str, dict[str, Any]]
-
-
-def rows_of(cast: Cast, workspace: Any, member: str) -> Rows:
-    """Make one row of each kind in a workspace."""
-    system = system_actor(workspace.pk)
-    agent, _ = put_agent(system, slug="a", name="A", tasks_enabled=True)
-    values = IntegrationValues(name="I", kind="http", base_url="https://service.example")
-    integration, _ = put_integration(system, "i", values)
-    operation, _ = put_operation(
-        system,
-        integration,
-        "o",
-        OperationValues(name="O", effect="once", method="POST", path="/o", requires_approval=True),
-    )
-    session, _ = open_session(system, agent=agent)
-    run, _ = open_run(system, session=session)
-    call, _ = request_call(system, run=run, operation=operation, arguments={})
-    webhook = put_webhook(
-        system, "w", WebhookValues("https://receiver.example", ("task.created",))
-    ).webhook
-    delivery = ping(system, webhook)
-    key, _ = create_api_key(system, name="k", scopes=["read"])
-    group = Group.objects.create(workspace=workspace, name="G", created_at=dt.datetime.now(dt.UTC))
-    now = dt.datetime.now(dt.UTC)
-    rule_values = RuleValues(
-        name="R", detector="call_count", effect="alert", parameters={"scope": "run", "limit": 9}
-    )
-    rule, _ = put_rule(system, "r", rule_values)
-    incident = Incident.objects.create(
-        workspace=workspace,
-        created_at=now,
-        rule=rule,
-        agent=agent,
-        operation=operation,
-        severity="low",
-        first_seen_at=now,
-        last_seen_at=now,
-    )
-    replay = Replay.objects.create(
-        workspace=workspace, created_at=now, name="P", since=now, until=now
-    )
-    person = Membership.objects.get(workspace=workspace, user__username=member)
-    task = UserTask.objects.get(tool_call=call)
-    of_operation = {"integration": "i", "slug": "o"}
-    return Rows(
-        {
-            "agent": {"slug": "a"},
-            **{
-                f"agent_{act}": {"slug": "a"}
-                for act in ("switch", "pause", "resume", "freeze", "thaw")
-            },
-            "integration": {"slug": "i"},
-            "integration_test": {"slug": "i"},
-            "integration_import": {"slug": "i"},
-            "operation": of_operation,
-            "operation_add": {"integration": "i"},
-            "operation_preview": {"integration": "i"},
-            "operation_rehearse": of_operation,
-            "operation_try": of_operation,
-            "operation_tried": {**of_operation, "pk": call.pk},
-            "webhook": {"slug": "w"},
-            "webhook_rotate": {"slug": "w"},
-            "webhook_ping": {"slug": "w"},
-            "webhook_redeliver": {"slug": "w", "pk": delivery.pk},
-            "member": {"pk": person.pk},
-            "member_deactivate": {"pk": person.pk},
-            "member_reactivate": {"pk": person.pk},
-            "group": {"pk": group.pk},
-            "api_key_revoke": {"pk": key.pk},
-            "guard_rule": {"slug": "r"},
-            "guard_replay": {"pk": replay.pk},
-            "guard_replay_start": {"slug": "r"},
-            "incident": {"pk": incident.pk},
-            "incident_act": {"pk": incident.pk, "act": "acknowledge"},
-            "run": {"pk": run.pk},
-            "call": {"pk": call.pk},
-            "session": {"pk": session.pk},
-            "session_terminate": {"pk": session.pk},
-            "session_complete": {"pk": session.pk},
-            **{name: {"pk": task.pk} for name in names("admin/review/tasks/<uuid:pk>/")},
-        }
-    )
-
-
-def walk(patterns: Any, before: str = "") -> Iterator[tuple[str, str]]:
-    for pattern in patterns:
-        if isinstance(pattern, URLResolver):
-            yield from walk(pattern.url_patterns, before + str(pattern.pattern))
-        elif isinstance(pattern, URLPattern):
-            yield before + str(pattern.pattern), pattern.name or ""
-
-
-def names(below: str = "admin/") -> list[str]:
-    """The names of the back office's own pages, less the model pages."""
-    found = {
-        name
-        for path, name in walk(get_resolver().url_patterns)
-        if path.startswith(below) and name and not name.startswith(OURS) and name != "app_list"
-    }
-    return sorted(found - OPEN)
 
 
 def address(name: str, known: dict[str, dict[str, Any]]) -> str:
@@ -159,16 +36,6 @@ def address(name: str, known: dict[str, dict[str, Any]]) -> str:
 def absent(known: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """The same, with ids that no row has."""
     return {page: {**keys, "pk": uuid4()} for page, keys in known.items()}
-
-
-def fingerprint() -> str:
-    """Everything that the product keeps, in one hash."""
-    digest = hashlib.sha256()
-    for model in apps.get_models():
-        if model._meta.app_label in OURS:
-            for row in model._default_manager.order_by("pk").values_list():
-                digest.update(repr((model.__name__, row)).encode())
-    return digest.hexdigest()
 
 
 @pytest.fixture
@@ -248,11 +115,6 @@ def test_a_post_without_its_token_is_refused_everywhere(ours: Rows) -> None:
     assert fingerprint() == before
 
 
-def model_pages() -> Iterator[tuple[str, Any]]:
-    for model, page in admin.site._registry.items():
-        yield f"admin:{model._meta.app_label}_{model._meta.model_name}", page
-
-
 @pytest.mark.parametrize("username", PEOPLE)
 def test_each_model_page_is_read_by_its_permissions_and_never_written(
     cast: Cast, ours: Rows, theirs: Rows, username: str
@@ -265,7 +127,7 @@ def test_each_model_page_is_read_by_its_permissions_and_never_written(
         assert answer.status_code == (200 if allowed else 403), name
         assert client.get(reverse(f"{name}_add")).status_code == 403, name
         assert client.post(reverse(f"{name}_add"), {}).status_code == 403, name
-        path = _workspace_path(page)
+        path = workspace_path(page)
         for workspace, found in ((cast.workspace, 200), (cast.other, 302)):
             row = page.model._default_manager.filter(**{path: workspace.pk}).first()
             if row is None:
@@ -281,10 +143,6 @@ def test_each_model_page_is_read_by_its_permissions_and_never_written(
                     403,
                 ), name
     assert fingerprint() == before
-
-
-def _workspace_path(page: Any) -> str:
-    return str(getattr(page, "workspace_path", "workspace_id"))
 
 
 def test_no_model_page_shows_a_sealed_column_or_what_an_agent_sent() -> None:

@@ -7,14 +7,11 @@ by `make binding`, in five thousand calls; two hundred otherwise.
 import os
 import random
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import product
 from uuid import UUID
 
 import pytest
-from django.db import transaction
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
@@ -33,6 +30,7 @@ from tests.security.mutations import (
     SAME,
     Moment,
 )
+from tests.undoing import undone
 
 EXAMPLES = 50 * int(os.environ.get("ASSENT_FAULT_ROUNDS", "2"))
 SEED = int(os.environ.get("ASSENT_FAULT_SEED") or random.SystemRandom().randrange(1 << 32))
@@ -45,23 +43,6 @@ WORDS = st.one_of(
     st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1, max_size=12),
     st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=12),
 )
-
-
-class Undo(Exception):
-    pass
-
-
-@contextmanager
-def undone() -> Iterator[None]:
-    """A block in which services may open their durable transactions, and nothing of it stays."""
-    block = transaction.atomic()
-    block._from_testcase = True  # type: ignore[attr-defined]
-    try:
-        with block:
-            yield
-            raise Undo
-    except Undo:
-        pass
 
 
 @dataclass
