@@ -270,11 +270,15 @@ def withdraw_task(actor: Actor, task: UserTask, reason: str) -> UserTask:
 
 
 def reroute(unit: Unit, actor: Actor, call: ToolCall) -> None:
-    """The request is no longer what was recorded: build it anew and ask again where needed."""
+    """The request is no longer what was recorded: build it anew and ask again where needed.
+
+    Whatever a person was asked about is asked about again, by whichever rule it came to them.
+    """
     need = _refreeze(unit, actor, call)
     if need is None:
         return
-    if need.required or call.approval_required:
+    was_asked = UserTask.objects.filter(tool_call=call, about__in=ABOUT_A_CALL).exists()
+    if need.required or call.approval_required or was_asked:
         advance(row_of(call), CALL_MOVES, CallStatus.AWAITING_APPROVAL, lease_until=None)
         if not UserTask.objects.pending().filter(tool_call=call).exists():
             open_approval(unit, actor, call, stale=["operation"])

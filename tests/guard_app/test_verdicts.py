@@ -61,6 +61,20 @@ def test_a_paused_call_asks_an_analyst_and_runs_when_approved(world: World) -> N
     assert len(world.receiver.hits) == 1
 
 
+def test_what_changed_after_an_analyst_let_it_through_is_looked_at_again(world: World) -> None:
+    """Also where the operation needs no approval by itself, before the change or after it."""
+    suspicious(world, "review")
+    call = refund(world)
+    say(world, "gus", call["task"], "approve")
+    world.operation(path="/ok/elsewhere", requires_approval=False, approval=None).ok()
+    assert execute(ToolCall.objects.get().pk).status == "awaiting_approval"
+    assert world.receiver.hits == []
+    again = world.agent.get(f"tool-calls/{call['id']}")["task"]
+    world.decider.post(f"tasks/{again}/approve", {"revision": 1}).ok()
+    assert execute(ToolCall.objects.get().pk).status == "succeeded"
+    assert [hit.path for hit in world.receiver.hits] == ["/ok/elsewhere"]
+
+
 def test_a_paused_call_that_needs_approval_asks_twice(world: World) -> None:
     suspicious(world, "review")
     call = refund(world, 900)

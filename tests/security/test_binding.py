@@ -12,7 +12,7 @@ from itertools import product
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import HealthCheck, assume, given, seed, settings
 from hypothesis import strategies as st
 
 from accounts_app import crypto
@@ -152,6 +152,15 @@ def test_each_change_at_each_moment(attack: Attack, moment: str, slug: str) -> N
     assert {kind for kind, _ in attack.tried} == set(KINDS)
 
 
+def needs_no_decision(kinds: set[str]) -> bool:
+    """Whether somebody with the keys wrote another call whole, and that it needs no approval.
+
+    That is no longer the call that was decided on, but one of their own.
+    """
+    free = {"operation: another", "policy: as the integration says"}
+    return {"request: everything", "policy: of the call"} <= kinds and bool(kinds & free)
+
+
 def test_what_was_approved_is_what_runs_or_nothing_does(
     attack: Attack, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -171,6 +180,7 @@ def test_what_was_approved_is_what_runs_or_nothing_does(
         ),
     )
     def run(slug: str, changes: list[tuple[str, str, str]]) -> None:
+        assume(not needs_no_decision({kind for _, kind, _ in changes}))
         arrived = attack.run_one(slug, changes)
         if {kind for _, kind, _ in changes} <= SAME:
             assert arrived == 1
