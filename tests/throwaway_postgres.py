@@ -62,15 +62,15 @@ def start(*, durable: bool = False) -> Throwaway:
     Raises:
         NoPostgres: there are no programs, or the server does not come up.
     """
-    programs = _programs()
+    folder = programs()
     home = Path(tempfile.mkdtemp(prefix="assent-pg-", dir=_public_tmp()))
     account = _account()
     if account:
         os.chown(home, account["user"], account["group"])
     try:
-        _initdb(programs, home, account)
+        _initdb(folder, home, account)
         port, options = _free_port(), CAREFREE if durable else CAREFREE + FORGETFUL
-        server = _serve(programs, home, account, port, options)
+        server = _serve(folder, home, account, port, options)
     except (OSError, NoPostgres) as error:
         shutil.rmtree(home, ignore_errors=True)
         raise NoPostgres(str(error)) from error
@@ -79,7 +79,7 @@ def start(*, durable: bool = False) -> Throwaway:
         nonlocal server
         server.send_signal(signal.SIGQUIT)
         server.wait()
-        server = _serve(programs, home, account, port, options)
+        server = _serve(folder, home, account, port, options)
 
     def stop() -> None:
         if server.poll() is None:
@@ -156,7 +156,7 @@ def _serve(
     return server
 
 
-def _programs() -> Path:
+def programs() -> Path:
     """The folder with `initdb` and `postgres`, the newest of the machine's first."""
     for folder in _candidates():
         if all(os.access(folder / name, os.X_OK) for name in ("initdb", "postgres")):
