@@ -5,8 +5,14 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import OperationalError
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from django.views import defaults
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseServerError,
+    JsonResponse,
+)
+from django.template import loader
 from rest_framework import exceptions
 from rest_framework.response import Response
 
@@ -95,7 +101,9 @@ def as_response(body: dict[str, Any]) -> JsonResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     """What nobody foresaw: a problem document for callers, a page for people."""
     if not request.path.startswith("/api/"):
-        return defaults.server_error(request)
+        # Without the request: no context processor runs, so it needs neither database nor session.
+        known = {"request_id": getattr(request, "request_id", "")}
+        return HttpResponseServerError(loader.render_to_string("500.html", known))
     text = "Something went wrong here, and nothing was changed; the log has it by X-Request-ID."
     return as_response(document(500, "server_error", "Something went wrong", text))
 

@@ -67,6 +67,16 @@ class Page(View):
         template = "accounts_app/refused.html"
         return self.render(template=template, status=status, detail=refusal.detail)
 
+    def http_method_not_allowed(
+        self, request: HttpRequest, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """An address of a form that was opened as a page, as after signing in again."""
+        allowed = super().http_method_not_allowed(request, *args, **kwargs)
+        detail = "Nothing is shown here: a form leads here. Go back to its page, and send it again."
+        answer = self.render(template="accounts_app/refused.html", status=405, detail=detail)
+        answer.headers["Allow"] = allowed.headers["Allow"]
+        return answer
+
     def prepare(self, **names: Any) -> None:
         """Fetch what the address names, before the page is shown or acts.
 

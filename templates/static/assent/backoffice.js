@@ -8,9 +8,18 @@ document.addEventListener("htmx:configRequest", (event) => {
   }
 });
 
-/* A conflict, a refusal and a wrong field are answers to show, not errors to drop. */
+/* Why a request was refused, where the answer to it is a page about an error. */
+function refusalOf(xhr) {
+  const parsed = new DOMParser().parseFromString(xhr.responseText, "text/html");
+  const parts = [...parsed.querySelectorAll("[data-refusal], [data-refusal] + p")];
+  return parts.map((part) => part.textContent.trim()).join(" ");
+}
+
+/* A conflict, a refusal and a wrong field are answers to show, not errors to drop; a page about an
+   error is none: it would stand where a card stood, with what was typed into it. */
 document.addEventListener("htmx:beforeSwap", (event) => {
-  if ([403, 404, 409, 422, 428].includes(event.detail.xhr.status)) {
+  const { xhr } = event.detail;
+  if ([403, 404, 409, 422, 428].includes(xhr.status) && !refusalOf(xhr)) {
     event.detail.shouldSwap = true;
     event.detail.isError = false;
   }

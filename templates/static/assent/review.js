@@ -356,7 +356,9 @@
     card.querySelectorAll("form button:not([hidden])").forEach((button) => { button.disabled = false; });
     const form = card.querySelector("form[data-decide]");
     if (form) {
-      complain(form, "The server did not answer, so it is not certain what became of this. The card will say so in a moment, or try again.");
+      const xhr = event.detail.xhr;
+      complain(form, (xhr?.responseText && refusalOf(xhr))
+        || "The server did not answer, so it is not certain what became of this. The card will say so in a moment, or try again.");
     }
   }
   document.addEventListener("htmx:sendError", fail);
