@@ -1,9 +1,11 @@
 """How well the installation is, as facts: for `/readyz`, `/metrics` and `manage.py doctor`."""
 
 import datetime as dt
+import shutil
 import socket
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from django.db import Error, connection
@@ -23,6 +25,8 @@ HEARTBEAT_LATE = dt.timedelta(seconds=60)
 OVERDUE_LATE = dt.timedelta(seconds=60)
 UNTAKEN_LATE = dt.timedelta(seconds=60)
 BROKER_SECONDS = 1.0
+LEAST_ROOM: Final = 16 << 20
+"""Bytes; SQLite's log alone grows to some megabytes before it is taken in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,20 @@ def database() -> Check:
                     return Check(False, {"detail": "It takes no writes."})
     except Error as error:
         return Check(False, {"detail": type(error).__name__})
+    if connection.vendor == "sqlite":
+        return _room_beside(str(connection.settings_dict["NAME"]))
     return Check(True)
+
+
+def _room_beside(database: str) -> Check:
+    """Whether the embedded database's disk has room; reading goes on without."""
+    try:
+        free = shutil.disk_usage(Path(database).parent).free
+    except OSError:  # it lives in memory alone
+        return Check(True)
+    if free >= LEAST_ROOM:
+        return Check(True)
+    return Check(False, {"detail": f"The disk is full: {free >> 20} MiB are left."})
 
 
 def broker() -> Check:

@@ -13,6 +13,7 @@ from django.http import (
     JsonResponse,
 )
 from django.template import loader
+from psycopg.errors import DiskFull
 from rest_framework import exceptions
 from rest_framework.response import Response
 
@@ -69,9 +70,16 @@ def of_framework(error: Exception) -> dict[str, Any] | None:
         return document(400, "parse_error", "Not acceptable JSON", str(error.detail))
     if isinstance(error, OperationalError):
         logger.warning("The database refused a request: %s", error)
-        text = "The database is busy or away; ask again."
-        return document(503, "unavailable", "Unavailable", text)
+        return document(503, "unavailable", "Unavailable", unavailable(error))
     return None
+
+
+def unavailable(error: OperationalError) -> str:
+    """What a caller can do about a database that refuses; nothing was changed."""
+    # sqlite3 has `SQLITE_FULL` in its text alone as long as Django wraps it; PostgreSQL a class.
+    if "disk is full" in str(error) or isinstance(error.__cause__, DiskFull):
+        return "The disk of the database is full: whoever runs this server must make room."
+    return "The database is busy or away; ask again."
 
 
 def handle(error: Exception, context: dict[str, Any]) -> HttpResponse | None:

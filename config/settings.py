@@ -6,13 +6,14 @@ Every variable is described in the README.
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 import dj_database_url
 import structlog
 from django.core.exceptions import ImproperlyConfigured
 
 from config.home import load_home_secrets
+from config.logs import Unfailing
 from config.mail import mail_settings
 
 INDIGO = {
@@ -351,7 +352,7 @@ structlog.configure(
         structlog.processors.JSONRenderer(),
     ],
     wrapper_class=structlog.make_filtering_bound_logger(20),
-    logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+    logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, Unfailing(sys.stderr))),
     cache_logger_on_first_use=True,
 )
 LOGGING = {

@@ -6,7 +6,9 @@ import hmac
 import secrets
 from collections.abc import Iterable
 
+import structlog
 from django.conf import settings
+from django.db import OperationalError, transaction
 from django.db.models import Q
 
 from accounts_app.clock import DbNow
@@ -18,6 +20,8 @@ from accounts_app.services.unit import unit_of_work
 from accounts_app.states import ActorType, Channel, Scope
 
 register_verbs({"api_key.created": "made an API key", "api_key.revoked": "revoked an API key"})
+
+logger = structlog.get_logger(__name__)
 
 _MARK = "assent"
 
@@ -132,8 +136,17 @@ def authenticate(token: str, *, request_id: str = "", touch: bool = True) -> Act
     if row.owner is not None and _has_left(row.owner, row):
         raise refusal
     if touch and (row.last_used_at is None or row.now - row.last_used_at > dt.timedelta(minutes=1)):
-        ApiKey.objects.filter(pk=row.pk).update(last_used_at=DbNow())
+        _touch(row)
     return actor_of(row, request_id=request_id)
+
+
+def _touch(row: ApiKey) -> None:
+    """Note the use; where nothing can be written, as on a full disk, reading goes on."""
+    try:
+        with transaction.atomic():
+            ApiKey.objects.filter(pk=row.pk).update(last_used_at=DbNow())
+    except OperationalError as error:
+        logger.warning("api_key.use_not_noted", key=str(row.pk), error=type(error).__name__)
 
 
 def _has_left(owner: User, row: ApiKey) -> bool:

@@ -4,14 +4,12 @@ The truth about what arrived comes from the receiver.
 """
 
 import json
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from standardwebhooks import Webhook as Verifier
 
-from tests.harness.installation import Installation, LiveApi, kept_for_later, open_run
+from tests.harness.installation import Installation, LiveApi, kept_for_later, open_run, until
 from tests.harness.receiver import Hit, Receiver
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.xdist_group("faults")]
@@ -28,14 +26,6 @@ def hook(admin: LiveApi, url: str, slug: str, **members: Any) -> str:
     }
     answer = admin.put(f"webhooks/{slug}", body)
     return str((answer.json or {}).get("secret", ""))
-
-
-def until(what: Callable[[], bool], within: float = 40) -> None:
-    """Wait until something is so."""
-    end = time.monotonic() + within
-    while not what():
-        assert time.monotonic() < end, "it did not come"
-        time.sleep(0.05)
 
 
 def told(hits: list[Hit]) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -244,6 +244,14 @@ def _die_with_parent() -> None:
 def open_run(agent: LiveApi) -> str:
     session = agent.post("sessions", {"agent": "support"}).ok(201)
     return str(agent.post("runs", {"session": session["id"]}).ok(201)["id"])
+
+
+def until(what: Callable[[], bool], within: float = 40) -> None:
+    """Wait until something is so."""
+    end = time.monotonic() + within
+    while not what():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.05)
 
 
 @contextmanager
