@@ -197,13 +197,13 @@ def job_settings() -> dict[str, Any]:
                 "task": "tasks_app.sweep",
                 "schedule": SWEEP_SECONDS,
                 # After downtime the backlog collapses into one sweep.
-                "options": {"expires": SWEEP_SECONDS},
+                "options": {"expire_seconds": SWEEP_SECONDS},
             },
             "prune": {"task": "integrations_app.prune", "schedule": PRUNE_SECONDS},
             "learn": {
                 "task": "guard_app.learn",
                 "schedule": LEARN_SECONDS,
-                "options": {"expires": LEARN_SECONDS},
+                "options": {"expire_seconds": LEARN_SECONDS},
             },
         },
     }

@@ -7,9 +7,11 @@ from queue import Empty
 
 import pytest
 from celery import Celery
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from config import celery_app
 from config.celery import broker_settings, configuration, job_settings
+from config.scheduling import Entry
 
 pytestmark = pytest.mark.enable_socket
 
@@ -67,7 +69,26 @@ def test_no_limit_ends_a_job_before_its_lease() -> None:
 
 def test_the_schedule_stands_in_code() -> None:
     sweep = job_settings()["beat_schedule"]["sweep"]
-    assert sweep == {"task": "tasks_app.sweep", "schedule": 5, "options": {"expires": 5}}
+    assert sweep == {"task": "tasks_app.sweep", "schedule": 5, "options": {"expire_seconds": 5}}
+
+
+@pytest.mark.parametrize(
+    ("broker", "options"),
+    [
+        ("amqp://guest:guest@127.0.0.1:5672/assent", {"expiration": 5}),
+        ("filesystem://", {"expires": 5}),
+    ],
+)
+def test_a_backlog_of_sweeps_is_forgotten_by_the_brokers_clock(
+    broker: str, options: dict[str, int]
+) -> None:
+    kept = job_settings()["beat_schedule"]["sweep"]["options"]
+    every = IntervalSchedule(every=5, period=IntervalSchedule.SECONDS)
+    row = PeriodicTask(name="sweep", task="tasks_app.sweep", interval=every, **kept)
+    entry = Entry(row, app=Celery(broker=broker, set_as_current=False))
+    for turn in (entry, next(entry)):
+        told = {name: turn.options.get(name) for name in ("expires", "expiration")}
+        assert {name: seconds for name, seconds in told.items() if seconds} == options
 
 
 def test_celery_knows_every_setting_and_takes_the_environments_broker(

@@ -1,5 +1,6 @@
 """A log that cannot be written costs its lines and no work."""
 
+import errno
 import io
 import subprocess
 import sys
@@ -18,10 +19,16 @@ open({place!r}, "w").write("went on")
 """
 
 
+class Full(io.StringIO):
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def flush(self) -> None:
+        self.write("")
+
+
 def test_a_line_that_cannot_be_written_is_lost_and_nothing_else() -> None:
-    closed = io.StringIO()
-    closed.close()
-    stream = Unfailing(closed)
+    stream = Unfailing(Full())
     stream.write("a line")
     stream.flush()
     assert stream.lost == 2

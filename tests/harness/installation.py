@@ -96,14 +96,16 @@ class Installation(Server):
         )
         return self
 
-    def start(self, *names: str, faults: str = "") -> "Installation":
+    def start(self, *names: str, faults: str = "", skew: float = 0) -> "Installation":
         """Start processes: web, worker, sweeper, scheduler; all of them when none is named.
 
         Args:
             names: which.
             faults: `point=action` pairs for them.
+            skew: seconds by which their clock is wrong.
         """
         environment = {**self.environment, "ASSENT_FAULTS": faults}
+        environment["ASSENT_TEST_SKEW"] = str(skew)
         for child in commands("127.0.0.1", self.port, demo=False):
             if names and child.name not in names:
                 continue
