@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tasks_app.models import Decision, UserTask
 from tests.backoffice.conftest import Visit
@@ -138,16 +138,27 @@ def test_a_change_under_somebodys_eyes_is_never_swapped_below_a_finger(
     expect(card(page, task).locator(".outcome")).to_be_visible()
 
 
-def test_a_double_click_sends_one_request(shared_world: World, visit: Visit) -> None:
+def test_a_double_click_sends_one_request_and_closes_both_buttons(
+    shared_world: World, visit: Visit
+) -> None:
     task = refund(shared_world)
     page = visit("ann", QUEUE)
-    sent: list[str] = []
-    page.on(
-        "request", lambda request: sent.append(request.url) if "decide" in request.url else None
-    )
-    card(page, task).get_by_role("button", name="Approve").dblclick()
+    held: list[Route] = []
+    page.route("**/decide/", lambda route: held.append(route))
+    approve = card(page, task).get_by_role("button", name="Approve")
+    reject = card(page, task).get_by_role("button", name="Reject")
+    approve.dblclick()
+    expect(approve).to_be_disabled()
+    expect(reject).to_be_disabled()
+    reject.click(force=True)
+    for key in ("r", "r", "a", "Enter"):
+        page.keyboard.press(key)
+    assert len(held) == 1
+    assert not Decision.objects.exists()
+    held[0].continue_()
     expect(card(page, task).locator(".outcome")).to_be_visible()
-    assert len(sent) == 1
+    assert len(held) == 1
+    assert [decision.action for decision in Decision.objects.all()] == ["approve"]
 
 
 def test_what_is_folded_is_opened_before_it_can_be_approved(

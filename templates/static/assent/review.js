@@ -3,7 +3,11 @@
 "use strict";
 
 (() => {
-  const POLL_MS = 1500;
+  /* A round begins so long after the one before has ended; with the two requests that it takes, what
+     somebody else did stands here in less than two seconds. */
+  const POLL_MS = 1200;
+  const ASKED_AT_ONCE = 100;
+  const GIVE_UP_MS = 10000;
   const HURRY_MS = 300;
   const HURRIES_FOR_MS = 10000;
   const CARD = "article.card[data-task]";
@@ -120,8 +124,12 @@
     }
   }
 
+  /* One request that hangs must not end the asking. */
+  const get = (address, headers = {}) => fetch(address, { headers, signal: AbortSignal.timeout(GIVE_UP_MS) });
+
+  /* Show a card as it is now; whether it was finished elsewhere. */
   async function refresh(card) {
-    const answer = await fetch(card.dataset.card, { headers: { "HX-Request": "true" } });
+    const answer = await get(card.dataset.card, { "HX-Request": "true" });
     if (answer.status === 404) {
       for (const button of card.querySelectorAll("button")) {
         button.disabled = true;
@@ -129,27 +137,28 @@
       card.dataset.status = "gone";
       card.classList.add("card-closed");
       announce("A task that you were looking at is no longer yours.");
-      return;
+      return false;
     }
     if (!answer.ok) {
-      return;
+      return false;
     }
     const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
     const fresh = document.importNode(parsed.querySelector(CARD), true);
     if (card.dataset.busy || !card.isConnected) {
-      return;
+      return false;
     }
     if (!isOpen(card)) {
       followCall(card, fresh);
     } else if (!isOpen(fresh)) {
       replace(card, fresh);
-      decided();
       announce(`${titleOf(fresh)}: ${outcomeOf(fresh)}`);
+      return true;
     } else if (fresh.dataset.revision !== card.dataset.revision) {
       holdBack(card, fresh);
     } else {
       refreshParts(card, fresh);
     }
+    return false;
   }
 
   /* What was decided here is followed until its call has come to its end. */
@@ -203,29 +212,50 @@
       return;
     }
     const asked = new URLSearchParams(asksForNew ? window.location.search : "");
-    asked.set("ids", watched.slice(0, 200).map((card) => card.dataset.task).join(","));
     if (asksForNew) {
       asked.set("after", end.dataset.after);
     }
     if (call) {
       asked.set("calls", call.dataset.call);
     }
-    const answer = await fetch(`${root.dataset.states}?${asked}`);
-    if (answer.redirected || !answer.ok) {
+    const found = await statesOf(watched.map((card) => card.dataset.task), asked);
+    if (!found) {
       return;
     }
-    const { states, calls, has_new: hasNew } = await answer.json();
+    const { states, calls, has_new: hasNew } = found;
     if (call && calls[call.dataset.call] !== call.dataset.callState) {
       await refreshRegions();
     }
     if (hasNew) {
       offerNew(end.dataset.after);
     }
-    for (const card of watched) {
-      if (card.isConnected && !card.dataset.busy && states[card.dataset.task] !== card.dataset.token) {
-        await refresh(card);
-      }
+    const changed = watched.filter((card) => card.isConnected && !card.dataset.busy
+      && states[card.dataset.task] !== card.dataset.token);
+    const finished = (await Promise.all(changed.map((card) => refresh(card).catch(() => false)))).filter(Boolean);
+    if (finished.length) {
+      decided();
     }
+    if (finished.length > 1) {
+      announce(`${finished.length} tasks were finished elsewhere.`);
+    }
+  }
+
+  /* The states of all these tasks, asked for by the hundred, because an address has its limits. */
+  async function statesOf(ids, asked) {
+    const found = { states: {} };
+    const first = [...asked];
+    for (let start = 0; start === 0 || start < ids.length; start += ASKED_AT_ONCE) {
+      const query = new URLSearchParams(start ? [] : first);
+      query.set("ids", ids.slice(start, start + ASKED_AT_ONCE).join(","));
+      const answer = await get(`${root.dataset.states}?${query}`);
+      if (answer.redirected || !answer.ok) {
+        return null;
+      }
+      const { states, ...more } = await answer.json();
+      Object.assign(found.states, states);
+      Object.assign(found, more);
+    }
+    return found;
   }
 
   /* New tasks are offered at the end of the list, so that nothing moves under a finger. */
@@ -276,6 +306,21 @@
       timer = window.setTimeout(keepPolling, HURRY_MS);
     }
   }
+
+  /* Shown again after it was hidden, or taken out of the browser's memory: as things are now, at once. */
+  function catchUp() {
+    if (document.visibilityState === "visible" && !isPolling) {
+      window.clearTimeout(timer);
+      keepPolling();
+    }
+    tellTimes();
+  }
+  document.addEventListener("visibilitychange", catchUp);
+  window.addEventListener("pageshow", (event) => {
+    if (event.persisted) {
+      catchUp();
+    }
+  });
 
   /* ---- Deciding ---- */
 
@@ -416,11 +461,12 @@
     return seconds > 0 ? "in less than a minute" : "just now";
   }
 
-  window.setInterval(() => {
+  function tellTimes() {
     for (const time of document.querySelectorAll("time[datetime]")) {
       time.textContent = relative(Date.parse(time.dateTime));
     }
-  }, 20000);
+  }
+  window.setInterval(tellTimes, 20000);
 
   window.assentReview = { cards, isOpen };
   keepPolling();
