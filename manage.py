@@ -4,6 +4,9 @@ import sys
 
 from django.core.management import execute_from_command_line
 
+from config import refusal
+
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    refusal.install()
     execute_from_command_line(sys.argv)

@@ -1,5 +1,8 @@
 """Wires the parts together."""
 
+from config import refusal
 from config.celery import app as celery_app
 
 __all__ = ["celery_app"]
+
+refusal.install()
