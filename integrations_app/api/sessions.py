@@ -11,7 +11,8 @@ from accounts_app.api.paging import page_of
 from accounts_app.api.views import READERS, ApiView, utc_text
 from accounts_app.states import Scope
 from integrations_app.models import Session
-from integrations_app.services.sessions import end_session, open_session
+from integrations_app.services.ending import end_session
+from integrations_app.services.sessions import open_session
 from integrations_app.states import SessionStatus
 
 

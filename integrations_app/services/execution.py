@@ -37,10 +37,11 @@ from integrations_app.models import Attempt, Clearance, ToolCall
 from integrations_app.models.calls import ToolCallQuerySet
 from integrations_app.requests import FrozenRequest
 from integrations_app.services.approval import approval_need
+from integrations_app.services.finishing import announce_finish, cancel_unsent
 from integrations_app.services.freezing import full_arguments, still_holds, thaw
 from integrations_app.services.hooks import hooks
 from integrations_app.services.locks import lock_run
-from integrations_app.services.sessions import announce_finish, cancel_unsent, settle_run
+from integrations_app.services.sessions import settle_run
 from integrations_app.states import CALL_MOVES, CallStatus, Effect
 
 register_verbs(

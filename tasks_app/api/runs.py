@@ -13,7 +13,8 @@ from accounts_app.errors import FieldError, Invalid
 from accounts_app.states import Scope
 from integrations_app.api.sessions import ReasonBody
 from integrations_app.models import Run, Session
-from integrations_app.services.sessions import end_run, open_run
+from integrations_app.services.ending import end_run
+from integrations_app.services.sessions import open_run
 from integrations_app.states import RUN_OPEN, RunStatus
 from tasks_app.api.shown import runs_to_show, show_run
 

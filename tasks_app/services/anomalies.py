@@ -9,8 +9,8 @@ from guard_app.models import LateScreening
 from guard_app.services.screening import Verdict, screen_late
 from guard_app.states import MILD, GuardEffect
 from integrations_app.models import ToolCall
+from integrations_app.services.ending import end_session
 from integrations_app.services.locks import lock_run
-from integrations_app.services.sessions import end_session
 from integrations_app.states import CALL_MOVES, CallStatus, SessionStatus
 from tasks_app.kinds import OWN_ACTIONS
 from tasks_app.models import UserTask

@@ -13,7 +13,7 @@ from accounts_app.services.audit import register_verbs
 from accounts_app.services.unit import Unit
 from integrations_app.models import Operation, ToolCall
 from integrations_app.schemas import validate
-from integrations_app.services.sessions import announce_finishes
+from integrations_app.services.finishing import announce_finishes
 from integrations_app.states import (
     CALL_MOVES,
     CallStatus,

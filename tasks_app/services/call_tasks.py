@@ -13,13 +13,10 @@ from accounts_app.services.unit import Unit, unit_of_work
 from integrations_app.models import Clearance, Operation, ToolCall
 from integrations_app.policies import read_policy
 from integrations_app.services.approval import Need, approval_need
+from integrations_app.services.finishing import announce_finish, cancel_unsent
 from integrations_app.services.freezing import freeze, full_arguments
 from integrations_app.services.locks import lock_run, lock_runs
-from integrations_app.services.sessions import (
-    announce_finish,
-    cancel_unsent,
-    settle_run,
-)
+from integrations_app.services.sessions import settle_run
 from integrations_app.states import (
     CALL_MOVES,
     CALL_WAITS_FOR_PERSON,

@@ -13,14 +13,10 @@ from accounts_app.services.unit import Unit, unit_of_work
 from guard_app.services.screening import Verdict, may_end_sessions, screen
 from integrations_app.models import Operation, Run, ToolCall
 from integrations_app.services.approval import approval_need
+from integrations_app.services.finishing import announce_finish, cancel_unsent
 from integrations_app.services.freezing import freeze
 from integrations_app.services.locks import lock_open_run, lock_run, lock_session
-from integrations_app.services.sessions import (
-    announce_finish,
-    cancel_unsent,
-    check_takes_calls,
-    settle_run,
-)
+from integrations_app.services.sessions import check_takes_calls, settle_run
 from integrations_app.states import (
     CALL_MOVES,
     CallStatus,

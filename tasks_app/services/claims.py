@@ -56,20 +56,6 @@ def claim(actor: Actor, task_id: UUID) -> UserTask:
     return get_task(actor, task_id)
 
 
-def renew(actor: Actor, task_id: UUID, token: UUID) -> UserTask:
-    """Hold a claimed task for another fifteen minutes.
-
-    Raises:
-        Conflict: it had its end, or `lease_lost`, somebody else holds it or nobody.
-    """
-    _claimable(actor, task_id)
-    with unit_of_work() as unit:
-        mine = _open().filter(pk=task_id, claimed_by=actor.user_id, claim_token=token)
-        if not mine.update(claim_expires_at=unit.now + LEASE):
-            raise _refusal(get_task(actor, task_id), code="lease_lost")
-    return get_task(actor, task_id)
-
-
 def release(actor: Actor, task_id: UUID) -> UserTask:
     """Let go of a task; who does not hold it changes nothing.
 

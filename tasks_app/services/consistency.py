@@ -14,8 +14,9 @@ from accounts_app.scoping import system_actor
 from accounts_app.services.reviewers import people
 from accounts_app.services.unit import unit_of_work
 from integrations_app.models import Operation, Run, ToolCall
+from integrations_app.services.finishing import cancel_unsent
 from integrations_app.services.locks import lock_run, try_lock_run
-from integrations_app.services.sessions import cancel_unsent, settle_run
+from integrations_app.services.sessions import settle_run
 from integrations_app.states import (
     CALL_OPEN,
     CALL_WAITS_FOR_PERSON,

@@ -12,8 +12,10 @@ from accounts_app.services.unit import Unit, unit_of_work
 from accounts_app.states import Permission
 from guard_app.services.incidents import get_incident
 from integrations_app.models import Session, ToolCall
+from integrations_app.services.ending import end_session
+from integrations_app.services.finishing import cancel_unsent
 from integrations_app.services.locks import lock_runs
-from integrations_app.services.sessions import cancel_unsent, end_session, settle_run
+from integrations_app.services.sessions import settle_run
 from integrations_app.states import (
     CALL_OPEN,
     CallStatus,

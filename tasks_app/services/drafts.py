@@ -11,7 +11,7 @@ from difflib import unified_diff
 from typing import Any, NoReturn
 from uuid import UUID
 
-from accounts_app import crypto, strict_json
+from accounts_app import crypto
 from accounts_app.errors import Conflict, FieldError, Invalid
 from accounts_app.scoping import Actor
 from accounts_app.services.audit import register_verbs
@@ -158,17 +158,6 @@ def keep_revision(unit: Unit, actor: Actor, task: UserTask) -> None:
 
 def _place(revision: DraftRevision) -> str:
     return f"draft_revision:{revision.pk}"
-
-
-def full_draft(revision: DraftRevision) -> Any:
-    """A saved state of the work, unmasked; never for lists, summaries or logs.
-
-    Raises:
-        Unreadable: altered, or its key is gone.
-    """
-    if revision.sealed is None:
-        return revision.draft
-    return strict_json.loads(crypto.unseal(revision.sealed, place=_place(revision)))
 
 
 def history(actor: Actor, task_id: UUID) -> list[DraftRevision]:

@@ -7,7 +7,7 @@ from accounts_app.errors import FieldError, Forbidden, Invalid, NotFound
 from accounts_app.scoping import Actor
 from accounts_app.states import Permission
 from integrations_app.models import Run, Session, ToolCall
-from integrations_app.services.sessions import end_session
+from integrations_app.services.ending import end_session
 from integrations_app.states import CALL_OPEN, RUN_OPEN, CallStatus, SessionStatus
 from tasks_app.models import UserTask
 from tasks_app.reading import readable_sessions

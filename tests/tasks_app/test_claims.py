@@ -1,7 +1,7 @@
 """Claims: one person at a task for fifteen minutes, and others know it."""
 
 from collections.abc import Callable
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
@@ -10,7 +10,7 @@ from accounts_app.models import AuditEntry, Membership, User
 from accounts_app.scoping import Actor
 from tasks_app.kinds import Answer as Given
 from tasks_app.models import DraftRevision, UserTask, Vote
-from tasks_app.services.claims import claim, next_task, release, renew, take_over
+from tasks_app.services.claims import claim, next_task, release, take_over
 from tasks_app.services.deciding import Decide, decide
 from tasks_app.services.drafts import save_draft
 from tasks_app.services.routing import assign
@@ -69,8 +69,6 @@ def test_claiming_again_renews(world: World, move_clock: Move) -> None:
     second = claim(ann, pk)
     assert second.claim_token == first.claim_token
     assert second.claim_expires_at > first.claim_expires_at
-    third = renew(ann, pk, second.claim_token)
-    assert third.claim_token == first.claim_token
     assert AuditEntry.objects.filter(verb="task.claimed").count() == 1
 
 
@@ -79,7 +77,6 @@ def test_a_lost_lease_saves_and_decides_nothing(world: World, move_clock: Move) 
     token = claim(ann, pk).claim_token
     move_clock(901)
     claim(abe, pk)
-    refused("lease_lost", lambda: renew(ann, pk, token))
     refused("lease_lost", lambda: approve(ann, pk, token))
     refused("lease_lost", lambda: save_draft(ann, pk, 1, lambda: "v1", claim_token=token))
     found = row(pk)
@@ -90,11 +87,8 @@ def test_an_expired_lease_that_nobody_took_still_serves(world: World, move_clock
     pk, ann = ask(world), world.cast.actor("ann")
     token = claim(ann, pk).claim_token
     move_clock(901)
-    renew(ann, pk, token)
-    move_clock(901)
     assert sweep(execute_here=False)["claims_lapsed"] == 1
     assert holder(pk) == ""
-    refused("lease_lost", lambda: renew(ann, pk, token))
     assert approve(ann, pk, token) == "completed"
 
 
@@ -161,7 +155,7 @@ def test_an_escalation_leaves_the_claim(world: World, move_clock: Move) -> None:
 def test_who_may_not_decide_may_not_claim(world: World, name: str, error: type[Exception]) -> None:
     pk = ask(world)
     actor = world.cast.actor(name)
-    for act in (claim, lambda a, k: take_over(a, k, "x"), lambda a, k: renew(a, k, uuid4())):
+    for act in (claim, lambda a, k: take_over(a, k, "x")):
         with pytest.raises(error):
             act(actor, pk)
     assert holder(pk) == ""

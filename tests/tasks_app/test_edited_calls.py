@@ -4,13 +4,13 @@ import json
 
 import pytest
 
+from accounts_app import crypto
 from guard_app.models import GuardRule
 from integrations_app.models import Clearance, ToolCall
 from integrations_app.services.execution import execute
 from tasks_app.kinds import Answer as Given
 from tasks_app.models import DraftRevision, UserTask
 from tasks_app.services.deciding import Decide, decide
-from tasks_app.services.drafts import full_draft
 from tests.api_client import Answer
 from tests.conftest import OPERATIONS, World
 
@@ -135,7 +135,12 @@ def test_sensitive_arguments_stay_masked_and_survive_an_edit(world: World) -> No
     edited = world.decider.put(f"tasks/{call['task']}/draft", body).ok()
     assert edited["draft"] == {"charge": "•••", "amount": 600}
     rows = DraftRevision.objects.filter(task=call["task"]).order_by("revision")
-    assert [full_draft(row) for row in rows] == [
+    # Evidence of what was changed, sealed like the call's own arguments.
+    places = [f"draft_revision:{row.pk}" for row in rows]
+    opened = [
+        crypto.unseal(row.sealed, place=place) for row, place in zip(rows, places, strict=True)
+    ]
+    assert [json.loads(plain) for plain in opened] == [
         {"charge": "ch_1", "amount": 1500},
         {"charge": "ch_1", "amount": 600},
     ]

@@ -19,7 +19,7 @@ from django.db.models import Q, Value
 
 from accounts_app.services.unit import unit_of_work
 from integrations_app.models import Run, ToolCall
-from integrations_app.services.sessions import end_run
+from integrations_app.services.ending import end_run
 from integrations_app.states import RunStatus
 from tasks_app.kinds import Answer as Given
 from tasks_app.models import Decision, DraftRevision, UserTask, Vote
