@@ -13,7 +13,7 @@ from integrations_app import pointers
 from integrations_app.models import Operation, ToolCall
 from integrations_app.requests import FrozenRequest
 from integrations_app.services.freezing import thaw
-from integrations_app.states import Effect, IntegrationKind
+from integrations_app.states import CALL_OPEN, CallStatus, Effect, IntegrationKind
 from tasks_app.admin.arguments import Row, rows_of
 from tasks_app.admin.text import NOTHING, Shown, shown, visible
 
@@ -27,6 +27,7 @@ class RequestShown:
     """The zone “What will be sent” of a card.
 
     Args:
+        zone: its title, by where the call stands.
         method: empty where the agent runs the call itself.
         origin: scheme, host and port.
         path: path and query, percent-encoded as sent; sensitive parts masked.
@@ -44,6 +45,7 @@ class RequestShown:
 
     operation: str
     title: str
+    zone: str = ""
     method: str = ""
     origin: str = ""
     path: str = ""
@@ -87,7 +89,8 @@ def request_of(call: ToolCall, *, mask: Sequence[str], everything: bool = False)
         arguments = _arguments(frozen, operation)
     except (Unreadable, ValueError, ParseError):
         problem = "The stored request cannot be read, or is not what its digest says."
-        return RequestShown(operation.reference, title, problem=problem)
+        zone = _zone(CallStatus(call.status), operation)
+        return RequestShown(operation.reference, title, zone, problem=problem)
     rows = rows_of(arguments, operation.parameters, mask)
     masked = any(row.kind == "masked" for row in rows)
     split = len(rows) if everything or len(rows) <= OPEN_ROWS + 2 else OPEN_ROWS
@@ -95,6 +98,7 @@ def request_of(call: ToolCall, *, mask: Sequence[str], everything: bool = False)
     return RequestShown(
         operation=operation.reference,
         title=title,
+        zone=_zone(CallStatus(call.status), operation),
         method=frozen.method,
         origin=origin,
         path=path,
@@ -111,6 +115,20 @@ def request_of(call: ToolCall, *, mask: Sequence[str], everything: bool = False)
         has_masked=masked,
         unfolds_rows=everything and len(rows) > OPEN_ROWS + 2,
     )
+
+
+def _zone(status: CallStatus, operation: Operation) -> str:
+    """What the request is to its reader; that of a call which ended is not still to come."""
+    at_agent = operation.integration.kind == IntegrationKind.CLIENT
+    if status == CallStatus.EXECUTING:
+        return "What the agent runs itself" if at_agent else "What is being sent"
+    if status in CALL_OPEN:
+        return "What the agent will run itself" if at_agent else "What will be sent"
+    if status == CallStatus.SUCCEEDED:
+        return "What the agent ran itself" if at_agent else "What was sent"
+    if status == CallStatus.UNKNOWN:
+        return "What was begun, with an unknown outcome"
+    return "What was asked for"
 
 
 def _arguments(frozen: FrozenRequest, operation: Operation) -> dict[str, Any]:

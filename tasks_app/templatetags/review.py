@@ -49,6 +49,22 @@ def when(context: template.Context, moment: dt.datetime | None) -> SafeString | 
     )
 
 
+@register.simple_tag(takes_context=True)
+def standing_on(context: template.Context) -> str:
+    """The page on which a card stands: where its form leads back to, by whomever the card was made.
+
+    A card that comes by itself, or in the answer to a form, has an address of its own, which is no
+    page.
+    """
+    request = context["request"]
+    page = str(request.headers.get("HX-Current-URL", ""))
+    if page:
+        return "/" + page.split("#")[0].partition("//")[2].partition("/")[2]
+    if request.method == "POST":
+        return str(request.POST.get("then", ""))
+    return str(request.get_full_path())
+
+
 @register.filter
 def as_length(seconds: float) -> str:
     """A length of time in its two greatest units, down to seconds."""

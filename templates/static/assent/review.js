@@ -17,6 +17,9 @@
   }
 
   document.documentElement.classList.add("scripted");
+  /* At once, and not a moment after: a key that is pressed in between would send the form of a new
+     card as a page of its own. */
+  window.htmx.config.defaultSettleDelay = 0;
   const cards = () => [...document.querySelectorAll(CARD)];
   const isOpen = (card) => card.dataset.status === "pending";
   const isWatched = (card) => isOpen(card) || "follows" in card.dataset;
@@ -129,7 +132,7 @@
 
   /* Show a card as it is now; whether it was finished elsewhere. */
   async function refresh(card) {
-    const answer = await get(card.dataset.card, { "HX-Request": "true" });
+    const answer = await get(card.dataset.card, { "HX-Request": "true", "HX-Current-URL": window.location.href });
     if (answer.status === 404) {
       for (const button of card.querySelectorAll("button")) {
         button.disabled = true;
@@ -170,6 +173,10 @@
     const before = card.querySelector(".outcome");
     if (before) {
       before.replaceWith(fresh.querySelector(".outcome"));
+    }
+    const zone = card.querySelector("[data-zone]");
+    if (zone) {
+      zone.textContent = fresh.querySelector("[data-zone]").textContent;
     }
     announce(card.querySelector(".call-state")?.textContent.replace(/\s+/g, " ").trim() || "");
     refreshRegions();
