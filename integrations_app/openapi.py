@@ -211,7 +211,10 @@ def server_prefix(document: Mapping[str, Any], base_url: str) -> str:
     """
     servers = document.get("servers") or [{}]
     first = servers[0] if isinstance(servers[0], dict) else {}
-    server = urlsplit(str(first.get("url") or ""))
+    try:
+        server = urlsplit(str(first.get("url") or ""))
+    except ValueError:  # it is no address, so it adds nothing to one
+        return ""
     base = urlsplit(base_url)
     path = server.path.rstrip("/")
     elsewhere = server.netloc and server.netloc.lower() != base.netloc.lower()

@@ -57,6 +57,10 @@ def probe_connection(actor: Actor, integration: Integration) -> Probe:
 
 
 def _ask(integration: Integration) -> Probe:
+    try:
+        origin = Origin.of(integration.base_url)
+    except ValueError as error:
+        return Probe(answered=False, detail=f"The base URL is no address: {error}")
     credential = open_credential(integration)
     headers = (*integration.default_headers.items(), *credential.headers())
     names = {name.lower() for name, _ in headers}
@@ -66,7 +70,7 @@ def _ask(integration: Integration) -> Probe:
         answer = send(
             OutboundRequest("GET", integration.base_url, headers, b""),
             OutboundPolicy(
-                origin=Origin.of(integration.base_url),
+                origin=origin,
                 allow_private=integration.allow_private_network,
                 timeout_seconds=PROBE_SECONDS,
                 max_body_bytes=1024,

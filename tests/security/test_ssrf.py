@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
-import httpcore2
 import pytest
 
 from integrations_app.client import (
@@ -22,19 +21,6 @@ from tasks_app.services.sweeping import sweep
 from tests.conftest import World
 from tests.harness.receiver import Receiver
 from tests.security.addresses import HOSTS, NAMES, TRICKS, URLS
-
-
-@pytest.fixture
-def connections(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every address that is connected to; nothing really is."""
-    tried: list[str] = []
-
-    def connect(self: object, host: str, port: int, *_: object, **__: object) -> None:
-        tried.append(f"{host}:{port}")
-        raise httpcore2.ConnectError("not in tests")
-
-    monkeypatch.setattr(httpcore2.SyncBackend, "connect_tcp", connect)
-    return tried
 
 
 def test_the_corpus_is_large_enough() -> None:
@@ -93,7 +79,7 @@ def test_as_a_base_url(world: World, connections: list[str]) -> None:
     assert refused >= 150
     assert Integration.objects.filter(slug__startswith="x").count() == entered
     assert connections == []
-    for integration in Integration.objects.filter(slug__startswith="x")[:12]:
+    for integration in Integration.objects.filter(slug__startswith="x"):
         body = {"name": "Go", "method": "GET", "path": "/go", "effect": "read"}
         body["requires_approval"] = False
         world.admin.put(f"integrations/{integration.slug}/operations/go", body).ok(201)
