@@ -59,6 +59,10 @@ oldest: ## the client's tests on the oldest Python and httpx2 that it promises
 		echo "=== No Python 3.10 here: the client's tests on it are left out."; \
 	fi
 
+audit: .venv/uv ## known flaws of what is locked; needs the internet
+	.venv/bin/uv tool run pip-audit --disable-pip --require-hashes -r requirements.lock
+	.venv/bin/uv tool run pip-audit --disable-pip --require-hashes -r requirements-dev.lock
+
 fmt: .venv/installed ## format and mend what can be mended
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
@@ -81,4 +85,4 @@ lock: .venv/uv ## resolve the dependencies anew
 	$(COMPILE) --group dev -o requirements-dev.lock
 	$(COMPILE) -c requirements-dev.lock -o requirements.lock
 
-.PHONY: up help test faults binding races check oldest bench fmt lock screenshots
+.PHONY: up help test faults binding races check audit oldest bench fmt lock screenshots
