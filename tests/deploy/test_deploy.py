@@ -4,9 +4,12 @@ import json
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
+import crossplane
 import pytest
 import yaml
+from compose_spec import PyCompose
 from django.conf import settings
 from django.core.management import call_command
 
@@ -68,9 +71,53 @@ def test_the_scripts_and_units_are_well_formed() -> None:
             if "assent@.service:" in line and "not executable" not in line
         ]
         assert complaints == []
+
+
+def compose_is_valid(found: object) -> bool:
+    try:
+        PyCompose.from_json(json.dumps(found)).validate()
+    except ValueError:
+        return False
+    return True
+
+
+def test_the_compose_file_is_one() -> None:
+    """By the Compose specification; the last ones show that the check can fail."""
+    assert compose_is_valid(COMPOSE)
+    services = COMPOSE["services"]
+    for wrong in ({"stop_grace_perioud": "60s"}, {"restart": "perhaps"}, {"ports": [["443"]]}):
+        web = {**services["web"], **wrong}
+        assert not compose_is_valid({**COMPOSE, "services": {**services, "web": web}})
+    for service in services.values():
+        volumes = [volume.partition(":")[0] for volume in service.get("volumes", [])]
+        named = {volume for volume in volumes if not volume.startswith(".")}
+        assert named <= set(COMPOSE["volumes"])
+        mounted = {volume for volume in volumes if volume.startswith("./")} - {"./certificates"}
+        assert all((DEPLOY / volume).exists() for volume in mounted)
+        assert set(service.get("depends_on", [])) <= set(services)
+    dockerfile = services["web"]["build"]["dockerfile"]
+    assert (PROJECT / dockerfile).exists()
+
+
+def nginx_complaints(text: str, folder: Path) -> list[str]:
+    """What is no directive, stands in the wrong place, or has the wrong number of arguments."""
+    whole = folder / "nginx.conf"
+    whole.write_text(f"events {{}}\nhttp {{\n{text}\n}}\n")
+    return [error["error"] for error in crossplane.parse(str(whole), strict=True)["errors"]]
+
+
+def test_the_nginx_example_is_one(tmp_path: Path) -> None:
     nginx = (DEPLOY / "nginx.conf").read_text()
-    assert nginx.count("{") == nginx.count("}")
+    assert nginx_complaints(nginx, tmp_path) == []
+    for right, wrong in (
+        ("proxy_buffering", "proxy_bufering"),
+        ("proxy_read_timeout 75s", "proxy_read_timeout 75s 3"),
+        ("location / {", "upstream x {"),
+    ):
+        assert nginx_complaints(nginx.replace(right, wrong), tmp_path), wrong
     assert int(re.search(r"proxy_read_timeout (\d+)s", nginx).group(1)) > 60  # type: ignore[union-attr]
+    assert "server web:8000;" in nginx
+    assert "web" in COMPOSE["services"]
 
 
 def test_dashboard_and_alerts_ask_for_figures_that_exist(world: World) -> None:
