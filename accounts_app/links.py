@@ -18,7 +18,15 @@ def page_path(kind: str, identity: object) -> str:
     return PATHS[kind].format(identity)
 
 
-def page_url(kind: str, identity: object) -> str:
-    """The absolute address of that page, where no request says how we are reached."""
+def page_url(kind: str, identity: object, *, workspace: str = "") -> str:
+    """The absolute address of that page, where no request says how we are reached.
+
+    Args:
+        kind: a name of `PATHS`.
+        identity: the id of the object; empty where the page is of none.
+        workspace: its slug, for a page that is of no object: whoever follows the link may be in
+            another one.
+    """
     base: str = settings.ASSENT_URL or settings.ASSENT_LOCAL_URL
-    return base + page_path(kind, identity)
+    query = f"?workspace={workspace}" if workspace else ""
+    return base + page_path(kind, identity) + query

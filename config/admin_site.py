@@ -47,7 +47,13 @@ class BackOffice(_Site):
     def login(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """The one sign-in page of the product; nothing is signed in here."""
+        """The one sign-in page of the product; nothing is signed in here.
+
+        Whoever is signed in and a member of nothing is told so: the sign-in page would only send
+        them back.
+        """
+        if request.user.is_authenticated and not is_member(request):
+            return TemplateResponse(request, "account/no_member.html", status=403)
         return redirect_to_login(request.GET.get("next", "/admin/"), settings.LOGIN_URL)
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from django.template.loader import render_to_string
 
 from accounts_app.links import page_url
+from accounts_app.models import Workspace
 from tasks_app.models import Notification, UserTask
 from tasks_app.states import NoticeKind
 
@@ -59,11 +60,11 @@ class Notice:
         return render_to_string("tasks_app/mail/notice.html", {"notice": self})
 
 
-def compose(workspace: str, rows: Sequence[Notification]) -> Notice:
+def compose(workspace: Workspace, rows: Sequence[Notification]) -> Notice:
     """The one message about these; each task and incident stands in it once, as it was last.
 
     Args:
-        workspace: its name.
+        workspace: whose rows they are.
         rows: at least one, oldest first, with their tasks and incidents.
     """
     last: dict[object, Notification] = {}
@@ -73,10 +74,10 @@ def compose(workspace: str, rows: Sequence[Notification]) -> Notice:
     ids = hashlib.sha256(" ".join(sorted(str(row.pk) for row in rows)).encode())
     return Notice(
         key=ids.hexdigest()[:32],
-        subject=f"{one_line(workspace)}: {_headline(shown)}",
+        subject=f"{one_line(workspace.name)}: {_headline(shown)}",
         lines=[_line(row) for row in shown[:MAX_LINES]],
         more=max(0, len(shown) - MAX_LINES),
-        link=_link(shown),
+        link=_link(workspace, shown),
     )
 
 
@@ -128,12 +129,12 @@ def _who(agent: str) -> str:
     return f"agent {harmless(agent)}"
 
 
-def _link(rows: Sequence[Notification]) -> str:
+def _link(workspace: Workspace, rows: Sequence[Notification]) -> str:
     if len(rows) > 1:
-        return page_url("queue", "")
+        return page_url("queue", "", workspace=workspace.slug)
     row = rows[0]
     if row.task_id is not None:
         return page_url("task", row.task_id)
     if row.incident_id is not None:
         return page_url("incident", row.incident_id)
-    return page_url("notifications", "")
+    return page_url("notifications", "", workspace=workspace.slug)

@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
 
 from accounts_app.backoffice.forms import BackOfficeForm, FormPage, time_zones
 from accounts_app.backoffice.pages import Page, register
@@ -73,4 +74,6 @@ class WorkspaceSwitchPage(Page):
         workspace = choose_workspace(signed_in_user(request), wanted)
         list(messages.get_messages(request))  # those of the other workspace are not for here
         request.session[WORKSPACE] = str(workspace.pk)
-        return HttpResponseRedirect(reverse("admin:index"))
+        first, then = reverse("admin:index"), request.POST.get("next", "")
+        ours = then.startswith(first) and url_has_allowed_host_and_scheme(then, allowed_hosts=None)
+        return HttpResponseRedirect(then if ours else first)

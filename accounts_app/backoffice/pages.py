@@ -16,9 +16,11 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.views import View
 
-from accounts_app.backoffice.requests import actor_of
+from accounts_app.backoffice.requests import actor_of, seen_from
 from accounts_app.errors import Conflict, DomainError, Forbidden, NotFound
+from accounts_app.models import User, Workspace
 from accounts_app.scoping import Actor
+from accounts_app.services.switching import workspaces_of
 from accounts_app.states import Permission
 
 Wrap = Callable[[Callable[..., HttpResponseBase]], Callable[..., HttpResponseBase]]
@@ -46,20 +48,70 @@ class Page(View):
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Let in whoever may see the page, and turn refusals into what a browser expects.
 
+        What is not to be seen here, and is in another workspace of this person, is offered there:
+        a link in a message does not know which workspace they are in.
+
         Raises:
             Http404: not there, or not visible to this person.
             PermissionDenied: visible, but not permitted.
         """
+        named = self._named()
+        if named is not None:
+            return self._offer(named, status=200)
         try:
-            self.check_permissions()
-            self.prepare(**kwargs)
-            return super().dispatch(request, *args, **kwargs)
-        except NotFound as refusal:
-            raise Http404(refusal.detail) from refusal
+            return self._answer(request, *args, **kwargs)
+        except (NotFound, Http404) as refusal:
+            there = self._elsewhere(*args, **kwargs)
+            if there is not None:
+                return self._offer(there, status=404)
+            raise Http404(str(refusal)) from refusal
         except Forbidden as refusal:
+            there = self._elsewhere(*args, **kwargs)
+            if there is not None:
+                return self._offer(there, status=403)
             raise PermissionDenied(refusal.detail) from refusal
         except DomainError as refusal:
             return self.refused(refusal)
+
+    def _answer(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        self.check_permissions()
+        self.prepare(**kwargs)
+        return super().dispatch(request, *args, **kwargs)
+
+    def _others(self) -> list[Workspace]:
+        """The other workspaces of this person, where a whole page is asked for."""
+        request = self.request
+        is_page = request.method in ("GET", "HEAD") and "HX-Request" not in request.headers
+        if not is_page or not isinstance(request.user, User):
+            return []
+        return [row for row in workspaces_of(request.user) if row.pk != self.actor.workspace_id]
+
+    def _named(self) -> Workspace | None:
+        """The other workspace that the address names, as the link to a queue does."""
+        slug = self.request.GET.get("workspace", "")
+        return next((row for row in self._others() if row.slug == slug), None) if slug else None
+
+    def _elsewhere(self, *args: Any, **kwargs: Any) -> Workspace | None:
+        """The other workspace in which this address shows something to this person."""
+        for workspace in self._others():
+            with seen_from(self.request, workspace.pk):
+                try:
+                    answer = self._answer(self.request, *args, **kwargs)
+                except (DomainError, Http404, PermissionDenied):
+                    continue
+            if answer.status_code == 200:
+                return workspace
+        return None
+
+    def _offer(self, workspace: Workspace, *, status: int) -> TemplateResponse:
+        return self.render(
+            template="accounts_app/elsewhere.html",
+            status=status,
+            title="In another workspace",
+            there=workspace,
+            here=Workspace.objects.get(pk=self.actor.workspace_id),
+            wanted=self.request.get_full_path(),
+        )
 
     def refused(self, refusal: DomainError) -> HttpResponseBase:
         """What a form that our own pages never send gets: the reason, and nothing changed."""

@@ -1,5 +1,7 @@
 """The actor of a back office request: who signed in, in the workspace that they chose."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from uuid import UUID
 
 from django.http import HttpRequest
@@ -28,9 +30,7 @@ def actor_of(request: HttpRequest) -> Actor:
 
 
 def _read(request: HttpRequest) -> Actor:
-    user = request.user
-    if not isinstance(user, User) or not user.is_active:
-        raise Forbidden("Sign in first.")
+    user = _user_of(request)
     request_id = getattr(request, "request_id", "")
     chosen = request.session.get(WORKSPACE)
     if chosen:
@@ -40,6 +40,29 @@ def _read(request: HttpRequest) -> Actor:
             # The membership ended meanwhile: fall back to another, as at a fresh sign-in.
             del request.session[WORKSPACE]
     return member_actor(user, request_id=request_id)
+
+
+def _user_of(request: HttpRequest) -> User:
+    user = request.user
+    if not isinstance(user, User) or not user.is_active:
+        raise Forbidden("Sign in first.")
+    return user
+
+
+@contextmanager
+def seen_from(request: HttpRequest, workspace_id: UUID) -> Iterator[None]:
+    """Answer as in another workspace of this person; what they chose stays as it is.
+
+    Raises:
+        Forbidden: they are no active member of it.
+    """
+    known = actor_of(request)
+    other = member_actor(_user_of(request), workspace_id, request_id=known.request_id)
+    setattr(request, _CACHED, other)
+    try:
+        yield
+    finally:
+        setattr(request, _CACHED, known)
 
 
 def is_member(request: HttpRequest) -> bool:

@@ -180,7 +180,7 @@ def _send(turn: _Turn) -> bool:
         rows = [row for row in turn.rows if channel in turn.left[row.pk]]
         if not rows:
             continue
-        told = _tell(turn.lane, channel, secrets, compose(str(turn.lane.workspace), rows))
+        told = _tell(turn.lane, channel, secrets, compose(turn.lane.workspace, rows))
         said = said or (not told.error and any(row.kind != NoticeKind.TEST for row in rows))
         for row in rows:
             if told.error:

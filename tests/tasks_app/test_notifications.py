@@ -330,7 +330,9 @@ def test_eighty_tasks_are_two_messages(world: World, mail: MailServer, move_cloc
     text = found[1].get_body(("plain",)).get_content()
     assert text.count("“T") == 20
     assert "… and 60 more" in text
-    assert re.findall(r"https?://\S+", text) == ["https://assent.example/admin/review/approvals/"]
+    assert re.findall(r"https?://\S+", text) == [
+        "https://assent.example/admin/review/approvals/?workspace=demo"
+    ]
     assert statuses() == {"sent": 243}
 
 
