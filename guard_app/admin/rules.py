@@ -12,6 +12,7 @@ from accounts_app.backoffice.lists import listed
 from accounts_app.backoffice.pages import Page, register
 from accounts_app.errors import DomainError
 from accounts_app.models import Agent
+from accounts_app.services.workspace_settings import workspace_settings
 from accounts_app.states import Permission
 from guard_app.models import GuardRule
 from guard_app.services.reach import reach_of
@@ -106,6 +107,7 @@ class RulesPage(Page):
         return self.render(
             listed=listed(request, rows, ("slug", "name", "detector")),
             may_write=self.actor.can(WRITE[0]),
+            screens=workspace_settings(self.actor.workspace_id).guard,
         )
 
 

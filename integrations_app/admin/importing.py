@@ -63,8 +63,13 @@ class ImportPage(FormPage):
         except DomainError as refusal:
             form.refuse(refusal)
             return self.show(form, status=422)
+        rows = self.row.operations.select_related("integration")
+        taken = {*done.created, *done.updated}
         return self.render(
-            template="integrations_app/imported.html", integration=self.row, imported=done
+            template="integrations_app/imported.html",
+            integration=self.row,
+            imported=done,
+            operations=[row for row in rows if row.reference in taken],
         )
 
     def _choose(self, text: str, document: Any) -> HttpResponseBase:

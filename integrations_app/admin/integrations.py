@@ -7,6 +7,7 @@ from django.contrib import messages
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from accounts_app.backoffice.forms import BackOfficeForm, FormPage, LinesField
@@ -115,6 +116,15 @@ class IntegrationForm(BackOfficeForm):
             choices = [(KEEP, f"{said}, set" if present.auth_sealed else said), *choices]
         self.fields["auth"] = forms.ChoiceField(label="Scheme", required=False, choices=choices)
 
+    def typed_secrets(self) -> list[str]:
+        """The secrets that were typed: a refused form is shown without them."""
+        widgets = {name: self.fields[name].widget for name in SECRET_FIELDS.values()}
+        return [
+            name
+            for name, widget in widgets.items()
+            if isinstance(widget, forms.PasswordInput) and self.data.get(name)
+        ]
+
     def clean_default_headers(self) -> dict[str, str]:
         headers: dict[str, str] = {}
         for line in self.cleaned_data["default_headers"]:
@@ -129,6 +139,16 @@ def read(form: BackOfficeForm) -> IntegrationValues:
     """What the form says, as the service takes it."""
     chosen = {name: form.cleaned_data[name] for name in (*SHOWN, "default_headers")}
     return IntegrationValues(auth=_credential(form.cleaned_data), **chosen)
+
+
+class IntegrationFormPage(FormPage):
+    """What adding and editing share: a secret is not sent back, and the page says so."""
+
+    def show(self, form: BackOfficeForm, *, status: int = 200) -> TemplateResponse:
+        if status != 200 and isinstance(form, IntegrationForm):
+            for name in form.typed_secrets():
+                form.add_error(name, "Type it again: a secret is never sent back to the page.")
+        return super().show(form, status=status)
 
 
 def _credential(typed: dict[str, Any]) -> dict[str, str] | None:
@@ -154,7 +174,7 @@ class IntegrationsPage(Page):
 
 
 @register("add/integration/", "integration_add")
-class IntegrationAddPage(FormPage):
+class IntegrationAddPage(IntegrationFormPage):
     """A new integration."""
 
     title = "Add an integration"
@@ -176,7 +196,7 @@ class IntegrationAddPage(FormPage):
 
 
 @register("integrations/<slug:slug>/", "integration")
-class IntegrationPage(FormPage):
+class IntegrationPage(IntegrationFormPage):
     """One integration: its editor, its operations, the test of its connection."""
 
     template_name = "integrations_app/integration.html"

@@ -9,6 +9,7 @@ from django.urls import reverse
 from accounts_app.backoffice.forms import BackOfficeForm, FormPage
 from accounts_app.backoffice.lists import listed
 from accounts_app.backoffice.pages import Page, register
+from accounts_app.services.workspace_settings import workspace_settings
 from accounts_app.states import Permission
 from integrations_app.admin.operation_form import INHERIT, OperationForm, initial_of, read
 from integrations_app.conditions import ConditionFailed
@@ -60,7 +61,8 @@ class OperationAddPage(FormPage):
         )
 
     def more(self) -> dict[str, Any]:
-        return {"integration": self.integration}
+        hitl = workspace_settings(self.actor.workspace_id).hitl
+        return {"integration": self.integration, "hitl": hitl}
 
     def save(self, form: BackOfficeForm) -> str:
         slug = form.cleaned_data["slug"]
@@ -100,6 +102,7 @@ class OperationPage(FormPage):
             "title": self.row.name,
             "operation": self.row,
             "integration": self.row.integration,
+            "hitl": workspace_settings(self.actor.workspace_id).hitl,
         }
 
     def save(self, form: BackOfficeForm) -> str:

@@ -166,7 +166,7 @@ def _check_address(values: IntegrationValues) -> Origin | None:
         raise Invalid([FieldError("base_url", "invalid_value", str(error))]) from error
     requests.check_base_url(values.base_url)
     if literal_is_refused(origin.host, allow_private=values.allow_private_network):
-        text = "Leads to a private address; set allow_private_network where that is meant."
+        text = "Leads to a private address; allow private network addresses where that is meant."
         _refuse("base_url", text, "private_address")
     return origin
 

@@ -215,7 +215,7 @@ def _check_url(values: WebhookValues) -> None:
     if "#" in values.url:
         _refuse("url", "Must not have a fragment.")
     if literal_is_refused(origin.host, allow_private=values.allow_private_network):
-        text = "Leads to a private address; set allow_private_network where that is meant."
+        text = "Leads to a private address; allow private network addresses where that is meant."
         _refuse("url", text, "private_address")
 
 

@@ -15,6 +15,7 @@ from accounts_app.clock import db_now
 from accounts_app.errors import FieldError, Invalid, NotFound
 from accounts_app.links import page_path
 from accounts_app.models import Agent, Membership
+from accounts_app.services.workspace_settings import workspace_settings
 from accounts_app.states import Permission, permissions_of
 from guard_app.models import Incident
 from guard_app.services import incidents
@@ -47,6 +48,7 @@ class GuardPage(Page):
             agents=guard_figures.hits_by_agent(hits, capped),
             newest=list(open_ones.select_related("rule", "agent", "operation__integration")[:8]),
             frozen=list(frozen),
+            screens=workspace_settings(self.actor.workspace_id).guard,
             now=now,
         )
 

@@ -111,6 +111,7 @@ class TryPage(FormPage):
     def more(self) -> dict[str, Any]:
         return {
             "title": f"Try “{self.row.name}”",
+            "agents": Agent.objects.visible_to(self.actor).filter(enabled=True).exists(),
             "operation": self.row,
             "integration": self.row.integration,
         }

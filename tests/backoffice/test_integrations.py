@@ -77,6 +77,7 @@ def test_a_secret_that_was_refused_is_not_sent_back(world: World, ida: Client) -
     answer = ida.post("/admin/integrations/payments/", form)
     assert answer.status_code == 422
     assert "canary-value" not in answer.content.decode()
+    assert "Type it again" in answer.content.decode()
     assert Integration.objects.get(slug="payments").auth_type == "bearer"
 
 

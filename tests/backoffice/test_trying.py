@@ -2,6 +2,7 @@
 
 import pytest
 
+from accounts_app.models import Agent
 from integrations_app.examples import example_of
 from integrations_app.models import Operation, Session, ToolCall
 from integrations_app.services.execution import execute
@@ -100,3 +101,11 @@ def test_a_schema_without_end_has_an_example_all_the_same() -> None:
     schema: dict[str, object] = {"type": "object"}
     schema["properties"] = {"again": schema}
     assert example_of(schema)["again"]["again"]["again"] is not None
+
+
+def test_without_an_agent_the_page_says_what_is_missing(world: World) -> None:
+    admin = signed_in("admin")
+    page = TRY.format("refund")
+    assert "Add an agent" not in admin.get(page).content.decode()
+    Agent.objects.update(enabled=False)
+    assert "Add an agent" in admin.get(page).content.decode()

@@ -122,6 +122,8 @@ def test_the_chosen_operations_of_a_document_are_imported(world: World) -> None:
     done = ida.post(path, {"document": text, "select": ["getCharge"]})
     assert "1 added, 0 updated, 0 left out" in done.content.decode()
     made = Operation.objects.get(slug="get_charge")
+    assert "/admin/operations/payments/get_charge/" in done.content.decode()
+    assert "/admin/operations/payments/refund/" not in done.content.decode(), "only what was taken"
     assert (made.method, made.path, made.effect) == ("GET", "/charges/{charge}", "read")
     again = ida.post(path, {"document": text})
     assert "there: is updated" in again.content.decode()

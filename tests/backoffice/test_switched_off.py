@@ -1,0 +1,26 @@
+"""What a workspace switched off is said on the pages that it concerns."""
+
+import pytest
+
+from tests.backoffice.people import signed_in
+from tests.conftest import World
+from tests.tasks_app.test_workspace_switches import choose
+
+EDITOR = "/admin/operations/payments/refund/"
+PAGES = ("/admin/guard/", "/admin/guard/rules/")
+
+
+def test_the_editor_says_that_hitl_is_off(world: World) -> None:
+    admin = signed_in("admin")
+    assert "HITL is off" not in admin.get(EDITOR).content.decode()
+    choose(world, hitl=False)
+    for page in (EDITOR, "/admin/add/operation/payments/"):
+        assert "a call that requires approval is refused" in admin.get(page).content.decode()
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_the_guards_pages_say_that_it_is_off(world: World, path: str) -> None:
+    gus = signed_in("gus")
+    assert "The guard is off" not in gus.get(path).content.decode()
+    choose(world, guard=False)
+    assert "The guard is off in this workspace." in gus.get(path).content.decode()
