@@ -23,6 +23,7 @@ from accounts_app.scoping import Actor
 from accounts_app.services.switching import workspaces_of
 from accounts_app.states import Permission
 
+REFUSED, UNDONE = "accounts_app/refused.html", "Nothing was changed"
 Wrap = Callable[[Callable[..., HttpResponseBase]], Callable[..., HttpResponseBase]]
 
 
@@ -116,8 +117,7 @@ class Page(View):
     def refused(self, refusal: DomainError) -> HttpResponseBase:
         """What a form that our own pages never send gets: the reason, and nothing changed."""
         status = 409 if isinstance(refusal, Conflict) else 422
-        template = "accounts_app/refused.html"
-        return self.render(template=template, status=status, detail=refusal.detail)
+        return self.render(template=REFUSED, status=status, title=UNDONE, detail=refusal.detail)
 
     def http_method_not_allowed(
         self, request: HttpRequest, *args: Any, **kwargs: Any
@@ -125,7 +125,7 @@ class Page(View):
         """An address of a form that was opened as a page, as after signing in again."""
         allowed = super().http_method_not_allowed(request, *args, **kwargs)
         detail = "Nothing is shown here: a form leads here. Go back to its page, and send it again."
-        answer = self.render(template="accounts_app/refused.html", status=405, detail=detail)
+        answer = self.render(template=REFUSED, status=405, title=UNDONE, detail=detail)
         answer.headers["Allow"] = allowed.headers["Allow"]
         return answer
 

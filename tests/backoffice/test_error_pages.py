@@ -1,5 +1,6 @@
 """Errors as pages: in the product's look, with what would be right and a way on, and no more."""
 
+import re
 from typing import Any
 
 import pytest
@@ -57,7 +58,9 @@ def test_an_address_of_a_form_says_that_it_is_one(world: World) -> None:
     task = refund(world)
     answer = signed_in("ann").get(f"/admin/review/tasks/{task.pk}/claim/")
     assert (answer.status_code, answer.headers["Allow"]) == (405, "POST, OPTIONS")
-    assert "Go back to its page, and send it again." in answer.content.decode()
+    html = answer.content.decode()
+    assert re.search(r"<title>\s*Nothing was changed · Assent\s*</title>", html)
+    assert "Go back to its page, and send it again." in html
 
 
 def test_too_many_attempts_are_told_to_wait(cast: Cast) -> None:
