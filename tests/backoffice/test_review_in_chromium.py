@@ -222,6 +222,23 @@ def test_each_of_many_tasks_takes_two_keys(shared_world: World, visit: Visit) ->
     assert Decision.objects.filter(action="approve").count() == 8
 
 
+def test_the_keys_go_on_where_the_next_part_of_the_list_begins(
+    shared_world: World, visit: Visit
+) -> None:
+    first = ask(shared_world, title="Task 1")
+    tasks = [ask(shared_world, title=f"Task {number}") for number in range(2, 23)]
+    page = visit("ann", QUEUE)
+    for task in (first, *tasks[:18]):
+        shared_world.decider.post(f"tasks/{task.pk}/reject", {}).ok(200)
+    expect(page.locator("article[data-status=completed]")).to_have_count(19)
+    page.keyboard.press("k")
+    expect(card(page, tasks[18])).to_be_focused()
+    page.keyboard.press("a")
+    page.keyboard.press("a")
+    expect(card(page, tasks[18]).locator(".outcome")).to_be_visible()
+    expect(card(page, tasks[19])).to_be_focused()
+
+
 def test_a_selection_is_decided_together(shared_world: World, visit: Visit) -> None:
     for amount in (900, 900, 7349):
         refund(shared_world, amount)

@@ -417,7 +417,17 @@
   document.addEventListener("htmx:timeout", fail);
   document.addEventListener("htmx:responseError", fail);
 
+  /* The card after which more are being loaded, to go on there unless somebody went elsewhere. */
+  let loadsAfter = null;
+
   document.addEventListener("htmx:afterSwap", (event) => {
+    if (loadsAfter && event.detail.target?.id === "more") {
+      const from = loadsAfter;
+      loadsAfter = null;
+      if (from === document.activeElement) {
+        goOn(from);
+      }
+    }
     const id = event.detail.requestConfig?.elt?.closest?.(CARD)?.dataset.task
       || event.detail.target?.dataset?.task;
     const card = id && byTask(id);
@@ -448,6 +458,7 @@
       next.scrollIntoView({ block: "start", behavior: "smooth" });
     } else {
       from.focus({ preventScroll: true });
+      loadsAfter = from;
       document.querySelector("#more a")?.click();
     }
   }
