@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from accounts_app.backoffice.forms import BackOfficeForm, FormPage, said
 from accounts_app.backoffice.lists import listed
-from accounts_app.backoffice.pages import Page, register
+from accounts_app.backoffice.pages import Page, leads_to, register
 from accounts_app.errors import FieldError, Invalid
 from accounts_app.models import Agent
 from accounts_app.services.agents import get_agent, pause_agent, put_agent, resume_agent
@@ -104,6 +104,7 @@ class AgentPage(FormPage):
             "title": self.row.name,
             "row": self.row,
             "may_triage": self.actor.can(Permission.DECIDE_ANOMALIES),
+            "sees_sessions": leads_to(self.actor, "sessions"),
         }
 
     def save(self, form: BackOfficeForm) -> str:

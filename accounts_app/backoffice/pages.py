@@ -208,6 +208,18 @@ def register(route: str, name: str) -> Callable[[type[Page]], type[Page]]:
     return add
 
 
+def leads_to(actor: Actor, name: str) -> bool:
+    """Whether the roles of this person lead to a page, for a link to it.
+
+    Args:
+        actor: who would follow the link.
+        name: of the page, as it was registered.
+    """
+    _, page = _registered[name]
+    wanted = getattr(page, "permissions", ())
+    return not wanted or any(actor.can(permission) for permission in wanted)
+
+
 def page_urls(wrap: Wrap) -> list[URLPattern]:
     """The addresses of all registered pages, behind the site's own check."""
     return [

@@ -147,3 +147,16 @@ def test_an_agent_is_added_once_and_edited(cast: Cast) -> None:
     agent = Agent.objects.get(slug="mailer")
     assert (agent.name, agent.tasks_enabled, agent.enabled) == ("Post", True, False)
     assert signed_in("cora").get("/admin/agents/mailer/").status_code == 404
+
+
+def test_an_agents_page_leads_to_its_sessions_and_to_what_waits(world: World) -> None:
+    world.run(title="Chat with Noor")
+    html = signed_in("ann").get("/admin/agents/support/").content.decode()
+    for path in ("/admin/sessions/?agent=support", "/admin/review/approvals/?agent=support"):
+        assert f'href="{path}"' in html
+        assert signed_in("ann").get(path).status_code == 200
+    assert (
+        "Chat with Noor" in signed_in("ann").get("/admin/sessions/?agent=support").content.decode()
+    )
+    assert "Its sessions" not in signed_in("ida").get("/admin/agents/support/").content.decode()
+    assert signed_in("ida").get("/admin/sessions/").status_code == 403
