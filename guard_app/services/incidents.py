@@ -173,9 +173,9 @@ def _move(actor: Actor, incident_id: UUID, status: IncidentStatus, note: str = "
         rows = Incident.objects.filter(pk=incident.pk)
         if not advance(rows, INCIDENT_MOVES, status, **ends):
             raise _too_late(rows.get())
-        if note.strip():
-            _write(unit, actor, incident, note)
-        unit.audit(actor, f"incident.{status.value}", subject_of(incident))
+        written = _write(unit, actor, incident, note) if note.strip() else None
+        facts = {"note": str(written.pk)} if written else {}
+        unit.audit(actor, f"incident.{status.value}", subject_of(incident), facts)
         if closes:
             data = _event_data(rows.select_related("rule", "agent", "operation__integration").get())
             announce(unit, incident.workspace_id, "incident.closed", incident.pk, data)
@@ -230,7 +230,10 @@ def note(actor: Actor, incident_id: UUID, text: str) -> IncidentNote:
     incident = get_incident(actor, incident_id)
     actor.require(Permission.DECIDE_ANOMALIES)
     with unit_of_work() as unit:
-        return _write(unit, actor, incident, text)
+        written = _write(unit, actor, incident, text)
+        facts = {"note": str(written.pk)}
+        unit.audit(actor, "incident.noted", subject_of(incident), facts)
+    return written
 
 
 def _write(unit: Unit, actor: Actor, incident: Incident, text: str) -> IncidentNote:
@@ -238,7 +241,6 @@ def _write(unit: Unit, actor: Actor, incident: Incident, text: str) -> IncidentN
         raise Invalid([FieldError("text", "required", "A note is not blank.")])
     if len(text) > MAX_NOTE:
         raise Invalid([FieldError("text", "too_long", f"At most {MAX_NOTE} characters.")])
-    unit.audit(actor, "incident.noted", subject_of(incident))
     return IncidentNote.objects.create(
         workspace_id=incident.workspace_id,
         created_at=unit.now,

@@ -1,6 +1,7 @@
 """Incidents: folded, triaged in the back office, read over the API; and what contains an agent."""
 
 import datetime as dt
+import json
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -360,6 +361,21 @@ def test_each_act_leaves_one_audit_entry(world: World, verb: str) -> None:
     ACTS[verb](gus, incident)
     left = AuditEntry.objects.exclude(pk__in=known)
     assert [(entry.verb, entry.actor_name) for entry in left] == [(verb, "gus")]
+
+
+@pytest.mark.parametrize(
+    ("end", "verb"),
+    [(resolve, "incident.resolved"), (dismiss, "incident.dismissed"), (note, "incident.noted")],
+)
+def test_an_act_with_a_note_leaves_one_audit_entry_that_names_the_note(
+    world: World, end: Callable[..., object], verb: str
+) -> None:
+    incident, gus = opened(world), world.cast.actor("gus")
+    known = list(AuditEntry.objects.values_list("pk", flat=True))
+    end(gus, incident.pk, "Seen at the till, zebra.")
+    left = AuditEntry.objects.exclude(pk__in=known)
+    assert [entry.verb for entry in left] == [verb]
+    assert json.loads(left.get().data) == {"note": str(incident.notes.get().pk)}
 
 
 def test_thawing_leaves_one_audit_entry(world: World) -> None:
