@@ -15,6 +15,7 @@ from django.db.models.functions import Coalesce
 from accounts_app.clock import DbNow, db_now
 from accounts_app.models import Heartbeat
 from config.celery import app as celery_app
+from guard_app.services.rule_tally import failing_rules
 from integrations_app.models import Delivery, ToolCall
 from integrations_app.states import CALL_OPEN, DELIVERY_OPEN, CallStatus
 from tasks_app.models import Notification, UserTask
@@ -24,6 +25,7 @@ from tasks_app.services.sweeping import HEARTBEAT
 HEARTBEAT_LATE = dt.timedelta(seconds=60)
 OVERDUE_LATE = dt.timedelta(seconds=60)
 UNTAKEN_LATE = dt.timedelta(seconds=60)
+FAILING_FOR = dt.timedelta(hours=1)
 BROKER_SECONDS = 1.0
 LEAST_ROOM: Final = 16 << 20
 """Bytes; SQLite's log alone grows to some megabytes before it is taken in."""
@@ -141,6 +143,7 @@ def figures() -> dict[str, float]:
         "deliveries_held": open_deliveries.filter(held=True).count(),
         "deliveries_dead": Delivery.objects.filter(status="dead").count(),
         "notifications_due": Notification.objects.filter(status="pending", due_at__lte=now).count(),
+        "guard_rules_failing": failing_rules(now - FAILING_FOR).count(),
         "notifications_failed": Notification.objects.filter(status="failed").count(),
     }
 

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from django.utils import timezone
 
 from accounts_app.scoping import Actor
-from guard_app.models import Detection, Incident
+from guard_app.models import Detection, GuardRule, Incident
 from guard_app.services.replays import what_people_said
 from guard_app.states import GuardEffect, IncidentStatus
 from tasks_app.dashboard import DAYS, Table
@@ -55,6 +55,11 @@ def hits_by_agent(found: list[Detection], capped: bool) -> Table:
     """The agents whose calls are hit most."""
     counts = Counter(hit.agent.name for hit in found)
     return Table(["Hits"], [(name, [count]) for name, count in counts.most_common(TOP)], capped)
+
+
+def failures_by_rule(found: list[Detection]) -> list[tuple[GuardRule, int]]:
+    """The rules that could not be evaluated, and for how many calls; the most first."""
+    return Counter(hit.rule for hit in found if hit.failed).most_common(TOP)
 
 
 def open_incidents(actor: Actor) -> int:

@@ -17,6 +17,7 @@ from accounts_app.states import Permission
 from guard_app.models import GuardRule
 from guard_app.services.reach import reach_of
 from guard_app.services.replays import preview
+from guard_app.services.rule_tally import tally_of
 from guard_app.services.rules import RuleValues, get_rule, put_rule
 from guard_app.states import Detector, GuardEffect
 from integrations_app.models import Operation
@@ -168,6 +169,7 @@ class RulePage(RuleFormPage):
             "title": self.row.name,
             "rule": self.row,
             "newest": list(newest.order_by("-created_at", "-pk")[:10]),
+            "tally": tally_of(self.row),
         }
 
     def save(self, form: BackOfficeForm) -> str:

@@ -46,6 +46,7 @@ class GuardPage(Page):
             hits=guard_figures.hits_by_day(hits, now, capped),
             precision=guard_figures.precision_by_rule(hits, capped),
             agents=guard_figures.hits_by_agent(hits, capped),
+            failing=guard_figures.failures_by_rule(hits),
             newest=list(open_ones.select_related("rule", "agent", "operation__integration")[:8]),
             frozen=list(frozen),
             screens=workspace_settings(self.actor.workspace_id).guard,

@@ -11,6 +11,7 @@ from guard_app.models import GuardRule, Incident, Replay
 from guard_app.services.replays import due_replays, run_replay
 from integrations_app.models import ToolCall
 from tasks_app.guard_figures import open_incidents
+from tests.api_client import Api
 from tests.backoffice.people import signed_in
 from tests.conftest import World
 from tests.guard_app.test_screening import statuses
@@ -39,6 +40,42 @@ def test_the_overview_shows_hits_precision_and_agents(world: World) -> None:
     text = signed_in("gus").get("/admin/guard/").content.decode()
     for part in ("Hits, last 14 days", "Support", "condition", "payments.refund"):
         assert part in text, part
+
+
+def test_a_rule_that_cannot_be_evaluated_is_reported(world: World) -> None:
+    pages = ("/admin/guard/", "/admin/guard/rules/condition/")
+    gus = signed_in("gus")
+    suspicious(world, "alert")
+    refund(world)
+    for path in pages:
+        assert "ould not be evaluated" not in gus.get(path).content.decode()
+    assert "assent_guard_rules_failing 0.0" in Api().get("/metrics").text
+    broken = {"name": "Odd", "detector": "condition", "parameters": {"when": "args.missing > 1"}}
+    body = {**broken, "applies_to": {}, "effect": "alert", "enabled": True}
+    world.admin.put("guard/rules/condition", body).ok(200)
+    refund(world)
+    refund(world)
+    overview, rule = (gus.get(path).content.decode() for path in pages)
+    assert ">Odd</a> (2 calls)" in overview
+    assert "Could not be evaluated for 2 calls" in rule
+    assert rule.count("not evaluated") == 2
+    assert "assent_guard_rules_failing 1.0" in Api().get("/metrics").text
+
+
+def test_a_shadow_rule_shows_what_people_decided_about_its_hits(world: World) -> None:
+    body = {"name": "Any", "detector": "condition", "parameters": {"when": "true"}}
+    body |= {"applies_to": {}, "effect": "block", "enabled": True, "shadow": True}
+    world.admin.put("guard/rules/any", body).ok(201)
+    gus = signed_in("gus")
+    assert "would have hit" not in gus.get("/admin/guard/rules/any/").content.decode()
+    for amount in (10, 20, 30):
+        refund(world, amount)
+    calls = list(ToolCall.objects.order_by("created_at"))
+    ToolCall.objects.filter(pk=calls[0].pk).update(status="rejected")
+    ToolCall.objects.filter(pk=calls[1].pk).update(decided_at=calls[1].created_at)
+    text = gus.get("/admin/guard/rules/any/").content.decode()
+    assert "this version would have hit 3 calls" in text
+    assert "approved 1, rejected 1, were not asked about 1" in text
 
 
 def test_what_an_agent_wrote_is_never_markup(world: World) -> None:

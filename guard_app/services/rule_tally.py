@@ -1,0 +1,51 @@
+"""What a rule did, in numbers: to be read before it goes live, and when it fails."""
+
+import datetime as dt
+from dataclasses import dataclass
+
+from django.db.models import Exists, OuterRef, QuerySet
+
+from guard_app.models import Detection, GuardRule
+from guard_app.services.replays import what_people_said
+
+MOST = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class RuleTally:
+    """The newest hits of a rule's present version, by what people decided about the calls.
+
+    Attributes:
+        hits: how many there are.
+        failed: those where the rule could not be evaluated.
+        is_capped: whether there are more than were looked at.
+    """
+
+    hits: int
+    failed: int
+    approved: int
+    rejected: int
+    undecided: int
+    is_capped: bool
+
+
+def tally_of(rule: GuardRule) -> RuleTally:
+    """Count the newest 1,000 hits; those of earlier versions are left out."""
+    rows = rule.detections.filter(rule_version=rule.version).select_related("tool_call")
+    found = list(rows.order_by("-created_at", "-pk")[: MOST + 1])
+    newest = found[:MOST]
+    said = [what_people_said(hit.tool_call) for hit in newest]
+    return RuleTally(
+        hits=len(newest),
+        failed=sum(hit.failed for hit in newest),
+        approved=said.count("approved"),
+        rejected=said.count("rejected"),
+        undecided=said.count("none"),
+        is_capped=len(found) > MOST,
+    )
+
+
+def failing_rules(since: dt.datetime) -> QuerySet[GuardRule]:
+    """The rules of every workspace that could not be evaluated for a call since then."""
+    failed = Detection.objects.filter(rule=OuterRef("pk"), created_at__gte=since, failed=True)
+    return GuardRule.objects.filter(Exists(failed))
