@@ -6,7 +6,7 @@ from typing import Any
 from django import template
 
 from accounts_app.services.audit import VERBS
-from accounts_app.states import Role
+from accounts_app.states import Channel, Role
 
 register = template.Library()
 
@@ -15,6 +15,12 @@ register = template.Library()
 def role_label(name: str) -> str:
     """The role as people read it."""
     return Role(name).label if name in Role.values else name
+
+
+@register.filter
+def channel_label(name: str) -> str:
+    """The way in as people read it."""
+    return Channel(name).label if name in Channel.values else name
 
 
 @register.filter

@@ -106,3 +106,9 @@ def test_every_beginning_of_a_formula_is_defused(cell: str) -> None:
 @pytest.mark.parametrize("cell", ["", "a=1", "1", "{}", "2026-01-01"])
 def test_other_cells_stay_as_they_are(cell: str) -> None:
     assert harmless(cell) == cell
+
+
+def test_the_way_in_is_named_as_people_read_it(cast: Cast) -> None:
+    signed_in("ann").post("/admin/profile/", {"time_zone": "UTC", "first_name": "Ann"})
+    text = signed_in("ann").get("/admin/audit/").content.decode()
+    assert '<span class="muted">Back office</span>' in text

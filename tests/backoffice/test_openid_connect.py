@@ -1,9 +1,11 @@
 """Sign-in through OpenID Connect: members alone, by an e-mail that the provider verified."""
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from html import unescape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -79,9 +81,9 @@ def provider(settings: Any) -> Iterator[Provider]:
     server.server_close()
 
 
-def come_back(client: Client) -> Any:
+def come_back(client: Client, button: str = "/accounts/oidc/oidc/login/") -> Any:
     """Press the button, and come back from the provider with its answer."""
-    there = client.post("/accounts/oidc/oidc/login/").headers["Location"]
+    there = client.post(button).headers["Location"]
     state = parse_qs(urlsplit(there).query)["state"][0]
     return client.get("/accounts/oidc/oidc/login/callback/", {"code": "c", "state": state})
 
@@ -162,3 +164,29 @@ def test_the_browser_may_be_led_to_the_provider_and_nowhere_else(
     settings.ASSENT_OIDC_ORIGIN = "https://id.example.com"
     assert form_action("/accounts/login/") == "form-action 'self' https://id.example.com"
     assert form_action("/healthz") == "form-action 'self'"
+
+
+def test_a_link_survives_the_way_over_the_provider(
+    cast: Cast, provider: Provider, client: Client
+) -> None:
+    provider.claims = claims()
+    page = client.get("/accounts/login/?next=/admin/agents/%3Fq%3Dx").content.decode()
+    found = re.search(r'action="(/accounts/oidc/oidc/login/[^"]*)"', page)
+    assert found is not None
+    answer = come_back(client, unescape(found[1]))
+    assert answer.headers["Location"] == "/admin/agents/?q=x"
+
+
+def test_who_is_known_and_was_deactivated_since_is_told_so_and_sees_nothing(
+    cast: Cast, provider: Provider, client: Client
+) -> None:
+    provider.claims = claims()
+    come_back(client)
+    assert is_in(client)
+    Membership.objects.filter(user__username="ann").update(is_active=False)
+    again = Client()
+    come_back(again)
+    assert not is_in(again)
+    answer = again.get("/admin/", follow=True)
+    assert answer.status_code == 403
+    assert "a member of no workspace any more" in answer.content.decode()
