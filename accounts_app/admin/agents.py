@@ -7,7 +7,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 
-from accounts_app.backoffice.forms import BackOfficeForm, FormPage, said
+from accounts_app.backoffice.forms import BackOfficeForm, FormPage, NamedForm, said, slug_field
 from accounts_app.backoffice.lists import listed
 from accounts_app.backoffice.pages import Page, leads_to, register
 from accounts_app.errors import FieldError, Invalid
@@ -21,11 +21,8 @@ PARENTS = (("Agents", "admin:agents"),)
 VALUES = ("name", "description", "tasks_enabled", "enabled")
 
 
-class AgentForm(BackOfficeForm):
-    slug = forms.SlugField(
-        max_length=60, help_text="How the agent names itself to the API; it cannot be changed."
-    )
-    name = forms.CharField(max_length=120)
+class AgentForm(NamedForm):
+    slug = slug_field("How the agent names itself to the API; it cannot be changed later.")
     description = forms.CharField(
         required=False, max_length=20_000, widget=forms.Textarea(attrs={"rows": 3})
     )

@@ -10,6 +10,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
+from django.utils.text import slugify
 
 from accounts_app import strict_json
 from accounts_app.backoffice.pages import Page
@@ -51,6 +52,37 @@ class BackOfficeForm(forms.Form):
             if name in self.fields:
                 return name
         return None
+
+
+def slug_field(says: str = "It cannot be changed later.") -> forms.SlugField:
+    """The field of a slug that the name can be asked for instead.
+
+    Args:
+        says: what the slug is for.
+    """
+    help_text = f"{says} Empty: made from the name."
+    return forms.SlugField(max_length=60, required=False, help_text=help_text)
+
+
+class NamedForm(BackOfficeForm):
+    """A form of what has a name and, from then on, a slug: an empty one is made from the name."""
+
+    name = forms.CharField(max_length=120)
+    slug = slug_field()
+
+    def clean_slug(self) -> str:
+        """The typed slug, or the one of the name.
+
+        Raises:
+            ValidationError: none was typed, and the name has nothing to make one of.
+        """
+        name = self.cleaned_data.get("name", "")
+        slug: str = self.cleaned_data["slug"] or slugify(name)[:60].strip("-_")
+        if name and not slug:
+            raise forms.ValidationError(
+                "No slug can be made from this name: type one, of a to z, 0 to 9 and hyphens."
+            )
+        return slug
 
 
 class FormPage(Page):

@@ -7,7 +7,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 
-from accounts_app.backoffice.forms import BackOfficeForm, FormPage, JsonField
+from accounts_app.backoffice.forms import BackOfficeForm, FormPage, JsonField, NamedForm, slug_field
 from accounts_app.backoffice.lists import listed
 from accounts_app.backoffice.pages import Page, register
 from accounts_app.errors import DomainError
@@ -43,16 +43,14 @@ EXAMPLES = {
 }
 
 
-class RuleForm(BackOfficeForm):
+class RuleForm(NamedForm):
     """Every member of the contract's rule, each refusal next to its field."""
 
     members = {"applies_to.agents": "agents", "applies_to.operations": "operations"}
 
-    slug = forms.SlugField(
-        max_length=60, help_text="How the API names it; it cannot be changed later."
-    )
-    expected_version = forms.IntegerField(widget=forms.HiddenInput, min_value=0)
     name = forms.CharField(max_length=120, help_text="What people read on the card.")
+    slug = slug_field("How the API names it; it cannot be changed later.")
+    expected_version = forms.IntegerField(widget=forms.HiddenInput, min_value=0)
     detector = forms.ChoiceField(choices=Detector.choices)
     parameters = JsonField(
         rows=5, help_text="What the detector needs, as JSON; see the examples below."

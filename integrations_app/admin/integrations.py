@@ -10,7 +10,13 @@ from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from accounts_app.backoffice.forms import BackOfficeForm, FormPage, LinesField
+from accounts_app.backoffice.forms import (
+    BackOfficeForm,
+    FormPage,
+    LinesField,
+    NamedForm,
+    slug_field,
+)
 from accounts_app.backoffice.lists import listed
 from accounts_app.backoffice.pages import Page, register
 from accounts_app.states import Permission
@@ -50,16 +56,12 @@ def _secret(label: str) -> forms.CharField:
     return forms.CharField(label=label, required=False, strip=False, widget=widget)
 
 
-class IntegrationForm(BackOfficeForm):
+class IntegrationForm(NamedForm):
     """What an integration is; of its credential only that it is set."""
 
     members = {f"auth.{member}": field for member, field in SECRET_FIELDS.items()}
 
-    slug = forms.SlugField(
-        max_length=60,
-        help_text="How agents and the API name it; it cannot be changed later.",
-    )
-    name = forms.CharField(max_length=120)
+    slug = slug_field("How agents and the API name it; it cannot be changed later.")
     kind = forms.ChoiceField(
         label="Who runs the calls",
         choices=[

@@ -9,7 +9,9 @@ from accounts_app.backoffice.forms import (
     DurationField,
     JsonField,
     LinesField,
+    NamedForm,
     code_area,
+    slug_field,
 )
 from accounts_app.models import Group, Membership
 from accounts_app.scoping import Actor
@@ -24,7 +26,7 @@ PLAIN = ("name", "description", "method", "path", "effect", "timeout_seconds", "
 MAX_PEOPLE = 500
 
 
-class OperationForm(BackOfficeForm):
+class OperationForm(NamedForm):
     """Every member of the contract's operation, each refusal next to its field."""
 
     members = {
@@ -44,11 +46,9 @@ class OperationForm(BackOfficeForm):
         "approval.allow_self_review": "allow_self_review",
     }
 
-    slug = forms.SlugField(
-        max_length=60, help_text="How agents and the API name it; it cannot be changed later."
-    )
-    expected_version = forms.IntegerField(widget=forms.HiddenInput, min_value=0)
     name = forms.CharField(max_length=120, help_text="What people read on the card.")
+    slug = slug_field("How agents and the API name it; it cannot be changed later.")
+    expected_version = forms.IntegerField(widget=forms.HiddenInput, min_value=0)
     description = forms.CharField(
         required=False,
         max_length=20_000,

@@ -71,7 +71,7 @@ class PreviewPart(Page):
         template = "tasks_app/parts/sketch.html"
         if not form.is_valid():
             return self.part(template)
-        slug = request.POST.get("slug") or "operation"
+        slug = form.cleaned_data.get("slug", "operation")
         try:
             sketch = sketch_of(sketch_operation(self.actor, parent, slug, read(form)))
         except DomainError as refusal:
