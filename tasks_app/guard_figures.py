@@ -13,7 +13,9 @@ from tasks_app.dashboard import DAYS, Table
 
 MOST = 5000
 TOP = 10
+RULES = 6
 SHADOW = "In shadow"
+OTHERS = "Others"
 
 
 def newest_hits(actor: Actor, now: dt.datetime) -> tuple[list[Detection], bool]:
@@ -24,13 +26,30 @@ def newest_hits(actor: Actor, now: dt.datetime) -> tuple[list[Detection], bool]:
     return found[:MOST], len(found) > MOST
 
 
-def hits_by_day(found: list[Detection], now: dt.datetime, capped: bool) -> Table:
+def hits_by_effect(found: list[Detection], now: dt.datetime, capped: bool) -> Table:
     """Hits of the last 14 days by effect; those of shadow rules apart."""
+    named = [(hit, SHADOW if hit.shadow else GuardEffect(hit.effect).label) for hit in found]
+    return _by_day(named, [*GuardEffect.labels, SHADOW], now, capped)
+
+
+def hits_by_rule(found: list[Detection], now: dt.datetime, capped: bool) -> Table:
+    """Hits of the last 14 days by rule, in shadow or not: those that hit most, and the others."""
+    counts = Counter(hit.rule.slug for hit in found)
+    order = sorted(counts, key=lambda slug: (-counts[slug], slug))
+    top, rest = order[:RULES], order[RULES:]
+    columns = [*top, ""] if rest else top
+    named = [(hit, hit.rule.slug if hit.rule.slug in top else "") for hit in found]
+    names = {hit.rule.slug: hit.rule.name for hit in found}
+    heads = [names.get(slug, OTHERS) for slug in columns]
+    return Table(heads, _by_day(named, columns, now, capped).rows, capped)
+
+
+def _by_day(
+    named: list[tuple[Detection, str]], columns: list[str], now: dt.datetime, capped: bool
+) -> Table:
     counts: dict[dt.date, Counter[str]] = defaultdict(Counter)
-    for hit in found:
-        name = SHADOW if hit.shadow else GuardEffect(hit.effect).label
+    for hit, name in named:
         counts[timezone.localtime(hit.created_at).date()][name] += 1
-    columns = [*GuardEffect.labels, SHADOW]
     today = timezone.localtime(now).date()
     days = [today - dt.timedelta(days=number) for number in range(DAYS - 1, -1, -1)]
     rows = [(f"{day:%d %b}", [counts[day][name] for name in columns]) for day in days]

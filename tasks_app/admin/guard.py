@@ -43,7 +43,8 @@ class GuardPage(Page):
         open_ones = Incident.objects.visible_to(self.actor).filter(status__in=INCIDENT_OPEN)
         frozen = Agent.objects.visible_to(self.actor).filter(frozen_at__isnull=False)
         return self.render(
-            hits=guard_figures.hits_by_day(hits, now, capped),
+            effects=guard_figures.hits_by_effect(hits, now, capped),
+            rules=guard_figures.hits_by_rule(hits, now, capped),
             precision=guard_figures.precision_by_rule(hits, capped),
             agents=guard_figures.hits_by_agent(hits, capped),
             failing=guard_figures.failures_by_rule(hits),

@@ -1,6 +1,8 @@
 """The guard's pages: who sees them, what they show, and what acting on them does."""
 
 import json
+import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from tasks_app.guard_figures import open_incidents
 from tests.api_client import Api
 from tests.backoffice.people import signed_in
 from tests.conftest import World
+from tests.guard_app.test_screening import rule as hit_rule
 from tests.guard_app.test_screening import statuses
 from tests.guard_app.test_verdicts import refund, suspicious
 
@@ -38,7 +41,7 @@ def test_who_sees_the_guard(world: World, who: str, status: int, path: str) -> N
 def test_the_overview_shows_hits_precision_and_agents(world: World) -> None:
     opened(world)
     text = signed_in("gus").get("/admin/guard/").content.decode()
-    for part in ("Hits, last 14 days", "Support", "condition", "payments.refund"):
+    for part in ("Hits by effect, last 14 days", "Support", "condition", "payments.refund"):
         assert part in text, part
 
 
@@ -76,6 +79,40 @@ def test_a_shadow_rule_shows_what_people_decided_about_its_hits(world: World) ->
     text = gus.get("/admin/guard/rules/any/").content.decode()
     assert "this version would have hit 3 calls" in text
     assert "approved 1, rejected 1, were not asked about 1" in text
+
+
+def table_of(html: str, name: str) -> tuple[list[str], list[list[str]]]:
+    """The heads of a plotted table after the first, and the cells of each row."""
+    part = html.split(f'id="table-{name}"')[1].split("</table>")[0]
+    rows = part.split("<tbody>")[1].split("<tr>")[1:]
+    cells = [re.findall(r'<td class="num">(.*?)</td>', row) for row in rows]
+    return re.findall(r'<th scope="col">(.*?)</th>', part)[1:], cells
+
+
+def test_the_overview_shows_hits_over_time_by_rule(
+    world: World, move_clock: Callable[[float], None]
+) -> None:
+    for number in range(1, 7):
+        members = {"parameters": {"when": f"args.amount > {number * 10}"}, "effect": "alert"}
+        hit_rule(world, "condition", f"r{number}", name=f"Rule {number}", **members)
+    statuses(world, 15, 65)
+    gus = signed_in("gus")
+    heads, rows = table_of(gus.get("/admin/guard/").content.decode(), "rules")
+    assert heads == [f"Rule {number}" for number in range(1, 7)]
+    assert (len(rows), rows[-1]) == (14, ["2", "1", "1", "1", "1", "1"])
+    move_clock(86_400)
+    for slug, name in (("r7", "<b>Seven</b>"), ("r8", "Eight")):
+        parameters = {"when": "args.amount > 70"}
+        hit_rule(world, "condition", slug, name=name, parameters=parameters, shadow=True)
+    statuses(world, 75)
+    html = gus.get("/admin/guard/").content.decode()
+    heads, rows = table_of(html, "rules")
+    assert heads == [*(f"Rule {number}" for number in range(1, 7)), "Others"]
+    assert rows[-2] == ["2", "1", "1", "1", "1", "1", "0"]
+    assert rows[-1] == ["1", "1", "1", "1", "1", "1", "2"]
+    assert "<b>Seven" not in html
+    heads, rows = table_of(html, "effects")
+    assert (heads[-1], rows[-1][-1], rows[-2][-1]) == ("In shadow", "2", "0")
 
 
 def test_what_an_agent_wrote_is_never_markup(world: World) -> None:
