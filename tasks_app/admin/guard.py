@@ -1,18 +1,16 @@
 """The guard's overview, and incidents: found, triaged, and what contains their agents."""
 
-import datetime as dt
 from collections.abc import Callable
 from uuid import UUID
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.utils.dateparse import parse_datetime
 
 from accounts_app.backoffice.forms import said
 from accounts_app.backoffice.lists import listed
 from accounts_app.backoffice.pages import Page, register
 from accounts_app.clock import db_now
-from accounts_app.errors import FieldError, Invalid, NotFound
+from accounts_app.errors import NotFound
 from accounts_app.links import page_path
 from accounts_app.models import Agent, Membership
 from accounts_app.services.workspace_settings import workspace_settings
@@ -121,7 +119,7 @@ class IncidentPage(Page):
 
 @register("guard/incidents/<uuid:pk>/<slug:act>/", "incident_act")
 class IncidentActPage(Page):
-    """An act on an incident or its agent; shown nowhere, so only a POST does anything."""
+    """An act on an incident, or thawing its agent; shown nowhere, so only a POST acts."""
 
     permissions = (Permission.DECIDE_ANOMALIES,)
 
@@ -162,32 +160,9 @@ def _note(page: IncidentActPage, incident: Incident) -> str:
     return "The note is kept."
 
 
-def _freeze(page: IncidentActPage, incident: Incident) -> str:
-    containment.freeze_agent(page.actor, incident.agent_id, page.said("reason"))
-    return f"{incident.agent.name} is frozen: nothing of it starts or is sent."
-
-
 def _thaw(page: IncidentActPage, incident: Incident) -> str:
     containment.thaw_agent(page.actor, incident.agent_id, page.said("reason"))
     return f"{incident.agent.name} is thawed; what waited goes on."
-
-
-def _require_approval(page: IncidentActPage, incident: Incident) -> str:
-    until = _moment(page.said("until"))
-    containment.require_approval(page.actor, incident.agent_id, until)
-    if until is None:
-        return "Calls of the agent need approval only where their operation says so."
-    return f"Every call of the agent needs approval until {until:%Y-%m-%d %H:%M} UTC."
-
-
-def _cancel(page: IncidentActPage, incident: Incident) -> str:
-    count = containment.cancel_pending(page.actor, incident.agent_id, page.said("reason"))
-    return f"{count} call{'' if count == 1 else 's'} cancelled."
-
-
-def _terminate(page: IncidentActPage, incident: Incident) -> str:
-    count = containment.terminate_sessions(page.actor, incident.pk, page.said("reason"))
-    return f"{count} session{'' if count == 1 else 's'} terminated."
 
 
 ACTS: dict[str, Act] = {
@@ -196,21 +171,5 @@ ACTS: dict[str, Act] = {
     "dismiss": _dismiss,
     "assign": _assign,
     "note": _note,
-    "freeze": _freeze,
     "thaw": _thaw,
-    "require-approval": _require_approval,
-    "cancel": _cancel,
-    "terminate": _terminate,
 }
-
-
-def _moment(text: str) -> dt.datetime | None:
-    if not text:
-        return None
-    try:
-        moment = parse_datetime(text)
-    except ValueError:
-        moment = None
-    if moment is None:
-        raise Invalid([FieldError("until", "invalid_value", "Must be a date and a time.")])
-    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)

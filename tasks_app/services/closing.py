@@ -13,6 +13,7 @@ from accounts_app.scoping import Actor
 from accounts_app.services.audit import register_verbs
 from accounts_app.services.unit import Unit
 from accounts_app.states import Channel
+from integrations_app.models import Run
 from integrations_app.services.hooks import RunsEnded
 from integrations_app.services.outbox import announce_all
 from tasks_app.kinds import CheckedAnswer
@@ -176,10 +177,15 @@ def _record(
     announce_all(unit, actor.workspace_id, event, told)
 
 
+def ending_with(runs: Collection[UUID] | QuerySet[Run]) -> QuerySet[UserTask]:
+    """The pending tasks that are dropped when these runs end; what asks about the past stays."""
+    rows = UserTask.objects.pending().filter(run__in=runs, survive_parent_close=False)
+    return rows.exclude(kind=Kind.ANOMALY_ALERT).exclude(about=About.OUTCOME)
+
+
 def drop_with_runs(unit: Unit, actor: Actor, ended: RunsEnded) -> None:
-    """Cancel the pending tasks of runs that end; what asks about the past stays (promise 7)."""
-    rows = UserTask.objects.pending().filter(run__in=ended.run_ids, survive_parent_close=False)
-    rows = rows.exclude(kind=Kind.ANOMALY_ALERT).exclude(about=About.OUTCOME)
+    """Cancel the pending tasks of runs that end (promise 7)."""
+    rows = ending_with(ended.run_ids)
     rows = rows.select_related("agent", "tool_call__operation__integration")
     for task in rows.order_by("pk"):
         cancel(unit, actor, task, CancelReason(ended.reason.value), ended.comment)

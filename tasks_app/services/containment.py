@@ -11,7 +11,7 @@ from accounts_app.services.audit import register_verbs
 from accounts_app.services.unit import Unit, unit_of_work
 from accounts_app.states import Permission
 from guard_app.services.incidents import get_incident
-from integrations_app.models import Session, ToolCall
+from integrations_app.models import ToolCall
 from integrations_app.services.ending import end_session
 from integrations_app.services.finishing import cancel_unsent
 from integrations_app.services.locks import lock_runs
@@ -25,6 +25,7 @@ from integrations_app.states import (
 from tasks_app.models import UserTask
 from tasks_app.services.call_moves import EXECUTE, let_run
 from tasks_app.services.closing import cancel
+from tasks_app.services.containable import active_sessions
 from tasks_app.states import ABOUT_A_CALL, CancelReason
 
 register_verbs(
@@ -84,20 +85,21 @@ def thaw_agent(actor: Actor, agent_id: UUID, reason: str) -> Agent:
     return agent
 
 
-def require_approval(actor: Actor, agent_id: UUID, until: dt.datetime | None) -> Agent:
+def require_approval(actor: Actor, agent_id: UUID, until: dt.datetime | None, reason: str) -> Agent:
     """Ask a person about every call of an agent until a moment; None ends that.
 
     Raises:
         NotFound: not visible.
         Forbidden: the actor may not triage.
-        Invalid: the moment has passed.
+        Invalid: the moment has passed, or no reason was given.
     """
     agent = _agent(actor, agent_id)
+    _need_reason(reason)
     with unit_of_work() as unit:
         if until is not None and until <= unit.now:
             raise Invalid([FieldError("until", "invalid_value", "Must lie in the future.")])
         Agent.objects.filter(pk=agent.pk).update(approval_required_until=until)
-        facts = {"until": utc_text(until)}
+        facts = {"until": utc_text(until), "reason": reason}
         unit.audit(actor, "agent.approval_required", subject_of(agent), facts)
     agent.refresh_from_db()
     return agent
@@ -154,10 +156,7 @@ def terminate_sessions(actor: Actor, incident_id: UUID, reason: str) -> int:
     actor.require(Permission.DECIDE_ANOMALIES)
     _need_reason(reason)
     ended = 0
-    rows = Session.objects.filter(
-        runs__tool_calls__detections__incident=incident, status=SessionStatus.ACTIVE
-    )
-    for session in rows.distinct().order_by("pk"):
+    for session in active_sessions(incident):
         try:
             end_session(actor, session, SessionStatus.TERMINATED, reason=reason)
         except Conflict:

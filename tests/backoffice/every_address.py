@@ -46,6 +46,7 @@ ADDRESSES: dict[str, tuple[str, str]] = {
     "held": ("ynnnnn", "ynnnnn"),
     "incident": ("ynnyny", "mnnmnm"),
     "incident_act": ("mnnmnn", "ynnynn"),
+    "incident_contain": ("ynnynn", "ynnynn"),
     "incidents": ("ynnyny", "mnnmnm"),
     "integration": ("yyyyyy", "ynnnyn"),
     "integration_add": ("ynnnyn", "ynnnyn"),

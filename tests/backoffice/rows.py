@@ -112,6 +112,7 @@ def rows_of(cast: Cast, workspace: Any, member: str) -> Rows:
             "guard_replay_start": {"slug": "r"},
             "incident": {"pk": incident.pk},
             "incident_act": {"pk": incident.pk, "act": "acknowledge"},
+            "incident_contain": {"pk": incident.pk, "act": "require-approval"},
             "run": {"pk": run.pk},
             "call": {"pk": call.pk},
             "session": {"pk": session.pk},

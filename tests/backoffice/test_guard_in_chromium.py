@@ -79,6 +79,23 @@ def test_an_incident_lives_by_mouse(shared_world: World, visit: Visit) -> None:
     expect(button(page, "Acknowledge")).to_have_count(0)
     assert Incident.objects.get().status == "acknowledged"
 
+    page.get_by_role("link", name="Freeze the agent…").click()
+    expect(page.get_by_text("1 approved or queued call will stay waiting")).to_be_visible()
+    expect(page.get_by_text("1 call that waits for a person can still be decided")).to_be_visible()
+    page.get_by_role("link", name="Back, and do nothing").click()
+    expect(page.get_by_role("heading", name="What was hit")).to_be_visible()
+    assert Agent.objects.get(slug="support").frozen_at is None
+    page.get_by_role("link", name="Require approval…").click()
+    expect(page.get_by_text("1 queued call without an approval will wait")).to_be_visible()
+    page.get_by_label("Every call needs approval until (UTC)").fill("2020-01-01T12:00")
+    page.get_by_label("Reason", exact=True).fill("watch it")
+    button(page, "Set").click()
+    expect(page.get_by_text("Must lie in the future.")).to_be_visible()
+    expect(page.get_by_label("Reason", exact=True)).to_have_value("watch it")
+    page.get_by_role("link", name="Back, and do nothing").click()
+    assert Agent.objects.get(slug="support").approval_required_until is None
+
+    page.get_by_role("link", name="Freeze the agent…").click()
     page.get_by_label("Reason", exact=True).fill("odd refunds")
     button(page, "Freeze the agent").click()
     expect(page.get_by_text("is frozen: nothing of it starts or is sent.")).to_be_visible()

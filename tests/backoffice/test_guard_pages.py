@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from accounts_app.models import Agent
+from accounts_app.models import Agent, AuditEntry
 from guard_app.models import GuardRule, Incident, Replay
 from guard_app.services.replays import due_replays, run_replay
 from integrations_app.models import ToolCall
 from tasks_app.guard_figures import open_incidents
+from tasks_app.models import UserTask
 from tests.api_client import Api
 from tests.backoffice.people import signed_in
+from tests.backoffice.rows import fingerprint
 from tests.conftest import World
 from tests.guard_app.test_screening import rule as hit_rule
 from tests.guard_app.test_screening import statuses
@@ -159,22 +161,95 @@ def test_an_incident_is_triaged_from_its_page(world: World) -> None:
     assert "Resolve</button>" not in text
 
 
+CONTAIN = ("freeze", "cancel", "terminate", "require-approval")
+
+
+def contain(client: Client, incident: Incident, verb: str, **data: str) -> Any:
+    return client.post(f"/admin/guard/incidents/{incident.pk}/contain/{verb}/", data)
+
+
 def test_an_agent_is_frozen_and_thawed_from_the_incident(world: World) -> None:
     incident, gus = opened(world), signed_in("gus")
-    act(gus, incident, "freeze", reason="")
-    assert Agent.objects.get(slug="support").frozen_at is None
-    act(gus, incident, "freeze", reason="odd refunds")
+    assert contain(gus, incident, "freeze", reason="odd refunds").status_code == 302
     assert Agent.objects.get(slug="support").frozen_reason == "odd refunds"
     assert "odd refunds" in gus.get("/admin/guard/").content.decode()
+    again = contain(gus, incident, "freeze", reason="odd refunds")
+    assert (again.status_code, "frozen already" in again.content.decode()) == (409, True)
     act(gus, incident, "thaw", reason="fine")
-    act(gus, incident, "require-approval", until="2099-01-01T12:00")
+    until = {"until": "2099-01-01T12:00", "reason": "watch it"}
+    assert contain(gus, incident, "require-approval", **until).status_code == 302
     agent = Agent.objects.get(slug="support")
     assert (agent.frozen_at, agent.approval_required_until.year) == (None, 2099)
-    act(gus, incident, "require-approval", until="nonsense")
-    act(gus, incident, "cancel", reason="contained")
+    entry = AuditEntry.objects.get(verb="agent.approval_required")
+    assert json.loads(entry.data)["reason"] == "watch it"
+    assert contain(gus, incident, "cancel", reason="contained").status_code == 302
     assert ToolCall.objects.get().status == "cancelled"
-    act(gus, incident, "terminate", reason="contained")
+    assert contain(gus, incident, "terminate", reason="contained").status_code == 302
     assert ToolCall.objects.get().run.session.status == "terminated"
+
+
+def test_containing_says_first_what_it_does_and_does_nothing(world: World) -> None:
+    incident, gus = opened(world), signed_in("gus")
+    run = ToolCall.objects.get().run
+    refund(world, 900, str(run.pk))
+    refund(world, 10, charge="fine")
+    before = fingerprint()
+    told = {
+        verb: gus.get(f"/admin/guard/incidents/{incident.pk}/contain/{verb}/").content.decode()
+        for verb in CONTAIN
+    }
+    assert fingerprint() == before
+    for part in (
+        "<strong>2</strong> approved or queued calls will stay",
+        "<strong>1</strong> call that waits for a person can",
+    ):
+        assert part in told["freeze"], part
+    for part in (
+        "<strong>3</strong> calls will be cancelled, of which 2 could",
+        "<strong>1</strong> task about them will be cancelled",
+        "<strong>1</strong> task will stay open",
+    ):
+        assert part in told["cancel"], part
+    for part in (
+        "1 session will be terminated",
+        "<strong>1</strong> run will",
+        "<strong>2</strong> calls will not be sent",
+        "<strong>1</strong> task will be cancelled",
+    ):
+        assert part in told["terminate"], part
+    assert "<strong>2</strong> queued calls without an approval" in told["require-approval"]
+    back = f'href="/admin/guard/incidents/{incident.pk}/">Back, and do nothing</a>'
+    assert all(back in page for page in told.values())
+    # What was told is what comes of it.
+    contain(gus, incident, "terminate", reason="odd")
+    assert ToolCall.objects.filter(status="cancelled").count() == 2
+    assert UserTask.objects.filter(status="cancelled").count() == 1
+    assert run.session.runs.get().status == "terminated"
+    told_now = gus.get(f"/admin/guard/incidents/{incident.pk}/contain/cancel/").content.decode()
+    assert "<strong>1</strong> call will be cancelled, of which 1 could" in told_now
+
+
+@pytest.mark.parametrize("verb", CONTAIN)
+def test_containing_needs_a_reason_and_keeps_what_was_typed(world: World, verb: str) -> None:
+    incident, gus = opened(world), signed_in("gus")
+    before = fingerprint()
+    typed = {"reason": " ", "until": "2099-01-01T12:00"}
+    bare = contain(gus, incident, verb, **typed)
+    assert (bare.status_code, "Say why." in bare.content.decode()) == (422, True)
+    assert ("2099-01-01T12:00" in bare.content.decode()) == (verb == "require-approval")
+    long = contain(gus, incident, verb, reason="zebra <b>" * 300)
+    assert (long.status_code, "At most 2000" in long.content.decode()) == (422, True)
+    assert "zebra &lt;b&gt;" * 300 in long.content.decode()
+    assert fingerprint() == before
+
+
+@pytest.mark.parametrize("until", ["nonsense", "2020-01-01T12:00", "2099-13-01T12:00"])
+def test_a_moment_that_cannot_be_keeps_the_reason(world: World, until: str) -> None:
+    incident, gus = opened(world), signed_in("gus")
+    wrong = contain(gus, incident, "require-approval", until=until, reason="zebra stripes")
+    assert (wrong.status_code, "zebra stripes" in wrong.content.decode()) == (422, True)
+    assert f'value="{until}" aria-invalid="true"' in wrong.content.decode()
+    assert Agent.objects.get(slug="support").approval_required_until is None
 
 
 @pytest.mark.parametrize("who", ["aud", "ann", "ida", "cora"])
@@ -185,6 +260,11 @@ def test_nobody_else_acts_on_an_incident(world: World, who: str) -> None:
     gus = signed_in("gus")
     assert gus.get(f"/admin/guard/incidents/{incident.pk}/resolve/").status_code == 405
     assert gus.post(f"/admin/guard/incidents/{incident.pk}/explode/").status_code == 404
+    assert gus.post(f"/admin/guard/incidents/{incident.pk}/freeze/").status_code == 404
+    assert gus.get(f"/admin/guard/incidents/{incident.pk}/contain/explode/").status_code == 404
+    for verb in CONTAIN:
+        theirs = contain(signed_in(who), incident, verb, reason="why")
+        assert theirs.status_code in (403, 404)
     assert Incident.objects.get().status == "open"
 
 

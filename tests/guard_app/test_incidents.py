@@ -124,7 +124,7 @@ def test_only_analysts_triage(world: World, who: str) -> None:
         partial(note, actor, incident.pk, "hello"),
         partial(freeze_agent, actor, world.cast.support.pk, "why"),
         partial(thaw_agent, actor, world.cast.support.pk, "why"),
-        partial(require_approval, actor, world.cast.support.pk, None),
+        partial(require_approval, actor, world.cast.support.pk, None, "why"),
         partial(cancel_pending, actor, world.cast.support.pk, "why"),
         partial(terminate_sessions, actor, incident.pk, "why"),
     ]
@@ -314,7 +314,7 @@ def test_every_call_needs_approval_until_a_date(
     gus, pk = world.cast.actor("gus"), world.cast.support.pk
     queued = refund(world, 10)
     tomorrow = dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
-    require_approval(gus, pk, tomorrow)
+    require_approval(gus, pk, tomorrow, "odd refunds")
     call = refund(world, 10)
     assert call["status"] == "awaiting_approval"
     assert "Every call of this agent" in UserTask.objects.get().why[0]["rule"]
@@ -324,7 +324,7 @@ def test_every_call_needs_approval_until_a_date(
     move_clock(90_000)
     assert refund(world, 10)["status"] == "queued"
     with pytest.raises(Invalid):
-        require_approval(gus, pk, tomorrow)
+        require_approval(gus, pk, tomorrow, "odd refunds")
 
 
 def test_what_waits_can_be_cancelled_and_the_sessions_terminated(world: World) -> None:
@@ -349,7 +349,7 @@ ACTS: dict[str, Callable[[Actor, Incident], object]] = {
     "incident.noted": lambda gus, incident: note(gus, incident.pk, "one address"),
     "agent.frozen": lambda gus, incident: freeze_agent(gus, incident.agent_id, "odd"),
     "agent.approval_required": lambda gus, incident: require_approval(
-        gus, incident.agent_id, dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
+        gus, incident.agent_id, dt.datetime.now(dt.UTC) + dt.timedelta(days=1), "odd"
     ),
 }
 
