@@ -195,6 +195,56 @@ def test_shortcuts_rest_inside_of_fields_and_where_they_are_switched_off(
     assert not Decision.objects.exists()
 
 
+def test_the_key_n_claims_what_has_waited_longest_and_opens_it(
+    shared_world: World, visit: Visit
+) -> None:
+    first, second = refund(shared_world, 201), refund(shared_world, 202)
+    page = visit("ann", f"{QUEUE}?order=newest")
+    for task in (first, second):
+        page.keyboard.press("n")
+        page.wait_for_url(f"**/review/tasks/{task.pk}/")
+        task.refresh_from_db()
+        assert task.claimed_by is not None
+        assert task.claimed_by.username == "ann"
+
+
+def test_the_key_u_unfolds_the_card_that_is_chosen_and_no_other(
+    shared_world: World, visit: Visit
+) -> None:
+    long = {"charge": "a" * 3000 + " the real victim", "amount": 900}
+    first, second = (refund(shared_world, arguments=long) for _ in range(2))
+    page = visit("ann", QUEUE)
+    for key in ("u", "j", "j"):
+        page.keyboard.press(key)
+    expect(card(page, second)).to_be_focused()
+    opened = "details[data-fold][open]"
+    expect(page.locator(opened)).to_have_count(0)
+    page.keyboard.press("u")
+    expect(card(page, second).locator("details[data-fold]:not([open])")).to_have_count(0)
+    expect(card(page, second).locator(opened)).not_to_have_count(0)
+    expect(card(page, first).locator(opened)).to_have_count(0)
+    page.keyboard.press("a")
+    page.keyboard.press("a")
+    expect(card(page, second).locator(".outcome")).to_be_visible()
+
+
+def test_the_key_e_leads_to_editing_where_that_is_allowed(
+    shared_world: World, visit: Visit
+) -> None:
+    fixed = ask(shared_world, kind="number", title="How many?")
+    shared_world.operation(approval={"allow_edit": True, "when": "args.amount > 100"}).ok(200)
+    task = refund(shared_world)
+    page = visit("ann", QUEUE)
+    page.keyboard.press("j")
+    expect(card(page, fixed)).to_be_focused()
+    page.keyboard.press("e")
+    expect(page.get_by_text("This task cannot be edited.")).to_have_count(1)
+    page.keyboard.press("j")
+    expect(card(page, task)).to_be_focused()
+    page.keyboard.press("e")
+    page.wait_for_url(f"**/review/tasks/{task.pk}/edit/")
+
+
 def test_new_tasks_are_offered_at_the_end_of_the_list(shared_world: World, visit: Visit) -> None:
     page = visit("ann", QUEUE)
     task = refund(shared_world)
