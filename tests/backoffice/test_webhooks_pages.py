@@ -1,11 +1,15 @@
 """Webhooks and the import: secrets shown once, deliveries sent again, operations chosen."""
 
+import datetime as dt
 import json
 import re
 
 import pytest
+from standardwebhooks import Webhook as Verifier
 
+from accounts_app.models import AuditEntry
 from integrations_app.models import Delivery, Operation, Webhook
+from integrations_app.services.deliveries import deliver_all
 from tests.backoffice.people import signed_in
 from tests.conftest import World
 
@@ -88,6 +92,54 @@ def test_ping_rotate_and_redeliver(world: World) -> None:
     admin.post(f"/admin/webhooks/crm/deliveries/{delivery.pk}/")
     delivery.refresh_from_db()
     assert (delivery.status, delivery.attempts) == ("pending", 0)
+
+
+def test_what_was_given_up_and_what_arrived_is_sent_again_by_a_button(world: World) -> None:
+    admin, page = signed_in("admin"), "/admin/webhooks/crm/"
+    form = {**FORM, "slug": "crm", "url": f"{world.receiver.url}/ok"}
+    secret = secret_in(admin.post("/admin/add/webhook/", form).content.decode())
+    webhook = Webhook.objects.get()
+    asked = world.agent.post("tasks", {"agent": "support", "title": "Ship it?"}).ok(201)
+    delivery = Delivery.objects.get()
+    Delivery.objects.update(status="dead", attempts=10, next_attempt_at=None, last_error="refused")
+    Webhook.objects.update(rests_until=dt.datetime(2100, 1, 1, tzinfo=dt.UTC))
+    assert deliver_all(webhook.pk) == 0
+    text = admin.get(page).content.decode()
+    for shown in ("task.created", str(delivery.pk), "refused", '<td class="num">10</td>'):
+        assert shown in text
+    (button,) = re.findall(r'action="([^"]+/deliveries/[^"]+)"', text)
+    for number, state in enumerate(("dead", "delivered"), 1):
+        assert str(delivery.pk) in admin.get(f"{page}?status={state}").content.decode()
+        assert admin.post(button).status_code == 302
+        assert deliver_all(webhook.pk) == 1
+        assert len(world.receiver.hits) == number
+    for hit in world.receiver.hits:
+        headers = {name.lower(): value for name, value in hit.headers}
+        assert headers["webhook-id"] == str(delivery.pk)
+        told = Verifier(secret).verify(hit.body, headers)
+        assert (told["type"], told["data"]["task"]) == ("task.created", asked["id"])
+    delivery.refresh_from_db()
+    assert (delivery.status, delivery.attempts, delivery.last_error) == ("delivered", 1, "")
+    assert AuditEntry.objects.filter(verb="webhook.redelivered", actor_name="admin").count() == 2
+
+
+def test_a_delivery_is_sent_again_only_by_its_own_webhook_and_while_that_is_on(
+    world: World,
+) -> None:
+    admin = signed_in("admin")
+    for slug in ("crm", "log"):
+        admin.post("/admin/add/webhook/", {**FORM, "slug": slug, "url": world.receiver.url})
+    admin.post("/admin/webhooks/crm/ping/")
+    delivery = Delivery.objects.get()
+    Delivery.objects.update(status="dead", attempts=10)
+    tail = f"deliveries/{delivery.pk}/"
+    assert admin.post(f"/admin/webhooks/log/{tail}").status_code == 404
+    assert signed_in("cora").post(f"/admin/webhooks/crm/{tail}").status_code in {403, 404}
+    Webhook.objects.update(enabled=False)
+    answer = admin.post(f"/admin/webhooks/crm/{tail}", follow=True)
+    assert "switched off" in answer.content.decode()
+    delivery.refresh_from_db()
+    assert (delivery.status, delivery.attempts) == ("dead", 10)
 
 
 def test_the_navigation_counts_what_was_given_up(world: World) -> None:
