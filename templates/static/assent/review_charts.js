@@ -62,7 +62,7 @@
         responsive: true,
         maintainAspectRatio: false,
         scales: { x: { ...scale, grid: { display: false } }, y: { ...scale, beginAtZero: true } },
-        plugins: { legend: { display: series.length > 1, position: "bottom", labels: { color: ink, boxWidth: 12 } } },
+        plugins: { legend: { display: stacked || series.length > 1, position: "bottom", labels: { color: ink, boxWidth: 12 } } },
       },
     });
   }
