@@ -1,7 +1,10 @@
 """The audit log's page: who reads what, keyset paging, verification, exports that are safe."""
 
 import csv
+import datetime as dt
 import json
+from collections.abc import Callable
+from io import StringIO
 
 import pytest
 from django.http import StreamingHttpResponse
@@ -29,6 +32,32 @@ def test_the_log_is_filtered_by_what_the_address_says(cast: Cast) -> None:
     assert "No entry matches" in admin.get("/admin/audit/?until=2001-01-01").content.decode()
     for nonsense in ("since=x", "before=x", "after=-1", "channel=x", "text=%00", "verb=%27"):
         assert admin.get(f"/admin/audit/?{nonsense}").status_code == 200
+
+
+def test_each_filter_narrows_what_is_shown_and_what_leaves(cast: Cast) -> None:
+    admin, system = cast.actor("admin"), system_actor(cast.workspace.pk)
+    put_agent(system, slug="by-system", name="S", tasks_enabled=True)
+    put_agent(admin, slug="by-admin", name="B", tasks_enabled=True)
+    put_agent(admin, slug="long-ago", name="L", tasks_enabled=True)
+    old = dt.datetime(2020, 2, 29, 23, 59, tzinfo=dt.UTC)
+    AuditEntry.objects.filter(target_name="long-ago").update(at=old)
+    mine = {"by-system", "by-admin", "long-ago"}
+    for query, expected in {
+        "verb=agent.created": mine,
+        "verb=agent.created&text=BY-": {"by-system", "by-admin"},
+        "text=by-admin+admin": {"by-admin"},
+        "channel=backoffice": {"by-admin", "long-ago"},
+        "channel=system&verb=agent.created": {"by-system"},
+        "until=2020-02-29": {"long-ago"},
+        "until=2020-02-28": set(),
+        "since=2020-02-29&verb=agent.created": mine,
+        "since=2020-03-01&verb=agent.created": mine - {"long-ago"},
+        "since=2020-02-01&until=2020-03-01": {"long-ago"},
+    }.items():
+        rows = signed_in("aud").get(f"/admin/audit/?{query}").context["rows"]
+        lines = exported("aud", f"/admin/audit/export/?{query}", "jsonl").splitlines()
+        assert {row.target_name for row in rows} & mine == expected, query
+        assert {json.loads(line)["target_name"] for line in lines} & mine == expected, query
 
 
 def test_pages_follow_each_other_without_gap_or_repetition(cast: Cast) -> None:
@@ -72,6 +101,28 @@ def test_verifying_names_the_first_altered_entry(cast: Cast) -> None:
     assert "Entry 3 was altered." in admin.post("/admin/audit/verify/").content.decode()
 
 
+@pytest.mark.parametrize(
+    ("tamper", "said"),
+    [
+        (lambda row: AuditEntry.objects.filter(pk=row.pk).update(data="{}"), "was altered"),
+        (lambda row: AuditEntry.objects.filter(pk=row.pk).delete(), "is missing"),
+        (lambda row: AuditEntry.objects.filter(pk=row.pk).update(hash="0" * 64), "was altered"),
+    ],
+)
+def test_verifying_tells_of_any_tampering(
+    cast: Cast, tamper: Callable[[AuditEntry], object], said: str
+) -> None:
+    put_agent(cast.actor("admin"), slug="x", name="X", tasks_enabled=True)
+    row = AuditEntry.objects.get(target_name="x")
+    put_agent(cast.actor("admin"), slug="y", name="Y", tasks_enabled=True)
+    aud = signed_in("aud")
+    assert "unaltered" in aud.post("/admin/audit/verify/").content.decode()
+    tamper(row)
+    text = aud.post("/admin/audit/verify/").content.decode()
+    assert f"Entry {row.sequence} {said}." in text
+    assert "unaltered" not in text
+
+
 def test_an_export_is_whole_filtered_and_itself_written_down(cast: Cast) -> None:
     lines = exported("aud", "/admin/audit/export/?verb=agent.created", "jsonl").splitlines()
     assert [json.loads(line)["target_name"] for line in lines] == ["support", "research"]
@@ -94,6 +145,24 @@ def test_a_cell_that_looks_like_a_formula_is_none_in_the_export(cast: Cast) -> N
     assert [row["target_name"] for row in rows if "HYPERLINK" in row["target_name"]] == [
         f"'{attack}"
     ]
+
+
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"])
+def test_no_cell_of_a_whole_export_begins_a_formula(cast: Cast, sign: str) -> None:
+    put_agent(cast.actor("admin"), slug="x", name="X", tasks_enabled=True)
+    attack = f"{sign}1+cmd|' /C calc'!A0\",\n={sign}1"
+    members = ("actor_name", "target_id", "target_name", "request_id")
+    AuditEntry.objects.filter(target_name="x").update(**dict.fromkeys(members, attack))
+    text = exported("aud", "/admin/audit/export/?verb=agent.created", "csv")
+    rows = list(csv.reader(StringIO(text, newline="")))
+    assert [cell for row in rows for cell in row if cell.startswith(sign)] == []
+    assert {len(row) for row in rows} == {len(rows[0])}
+    found = csv.DictReader(StringIO(text, newline=""))
+    (hit,) = [row for row in found if attack in row["target_name"]]
+    assert [hit[name] for name in members] == [f"'{attack}"] * len(members)
+    whole = exported("aud", "/admin/audit/export/?verb=agent.created", "jsonl")
+    lines = [json.loads(line) for line in whole.splitlines()]
+    assert [line["actor_name"] for line in lines if line["target_name"] == attack] == [attack]
 
 
 @pytest.mark.parametrize(
