@@ -160,6 +160,51 @@ def test_a_group_is_made_once_renamed_and_filled(cast: Cast) -> None:
     assert group.memberships.count() == 2
 
 
+def test_who_is_in_a_group_of_reviewers_sees_and_decides_from_the_next_request_on(
+    world: World,
+) -> None:
+    admin = signed_in("admin")
+
+    def fill(*names: str) -> None:
+        form = {"name": "Finance", "people": [member(name).pk for name in names]}
+        path = f"groups/{group.pk}" if (group := Group.objects.first()) else "add/group"
+        assert admin.post(f"/admin/{path}/", form).status_code == 302
+
+    def sees(name: str) -> bool:
+        client, path = signed_in(name), f"/admin/review/tasks/{task.pk}/"
+        listed = f"task-{task.pk}" in client.get("/admin/review/approvals/").content.decode()
+        assert client.get(path).status_code == (200 if listed else 404)
+        mark = re.search(
+            r'id="count-pending"[^>]*>([^<]*)<', client.get("/admin/counts/").content.decode()
+        )
+        assert mark is not None
+        assert mark[1] == ("1" if listed else "")
+        return listed
+
+    def approve(name: str) -> int:
+        form = {"action": "approve", "revision": task.revision}
+        path = f"/admin/review/tasks/{task.pk}/decide/"
+        return signed_in(name).post(path, form, headers={"HX-Request": "true"}).status_code
+
+    fill("abe")
+    policy = {"reviewers": {"groups": ["Finance"]}}
+    world.operation(approval=policy).ok(200)
+    task = UserTask.objects.get(tool_call=world.refund(900).ok(201)["id"])
+    assert (sees("abe"), sees("ann"), approve("ann")) == (True, False, 404)
+    fill("abe", "ann")
+    assert (sees("abe"), sees("ann")) == (True, True)
+    fill("ann")
+    assert (sees("abe"), approve("abe")) == (False, 404)
+    fill()
+    task.refresh_from_db()
+    assert (sees("ann"), task.unroutable) == (False, True)
+    fill("ann")
+    task.refresh_from_db()
+    assert (sees("ann"), task.unroutable, approve("ann")) == (True, False, 200)
+    task.refresh_from_db()
+    assert (task.status, task.decided_by["name"]) == ("completed", "ann")
+
+
 def test_keys_are_made_shown_once_and_revoked(cast: Cast) -> None:
     admin = signed_in("admin")
     form = {"name": "ledger", "scopes": ["runs", "read"], "agent": "support", "owner": "ann"}
