@@ -1,6 +1,8 @@
 """The page on which people choose what they are told, and what becomes of it."""
 
+import datetime as dt
 import json
+import zoneinfo
 from collections.abc import Iterator
 
 import pytest
@@ -8,6 +10,7 @@ from django.test import Client
 
 from accounts_app.models import AuditEntry, User
 from tasks_app.models import Notification, NotificationSettings
+from tasks_app.services.notification_settings import Choices, choose
 from tests.backoffice.people import signed_in
 from tests.backoffice.test_every_address import fingerprint
 from tests.conftest import ROLES, World
@@ -211,6 +214,36 @@ def test_only_the_channel_that_failed_is_tried_again(
     tell_everybody()
     assert (len(mail.messages), len(world.receiver.hits)) == (1, 2)
     assert Notification.objects.get().status == "sent"
+
+
+def test_each_time_that_is_chosen_on_the_page_holds_in_the_members_own_zone(
+    world: World, mail: MailServer
+) -> None:
+    for name in ("admin", "abe"):
+        choose(world.cast.actor(name), Choices(times={"new": "off"}))
+    # Somewhere the night has come, and it is not so late in Greenwich.
+    hours = (2 - dt.datetime.now(dt.UTC).hour) or 1
+    hours += 24 if hours < -12 else 0
+    zone = f"Etc/GMT{-hours:+d}"
+    User.objects.filter(username="ann").update(time_zone=zone)
+    ann = signed_in("ann")
+    assert ann.post(PAGE, {**SAVED, "time_new": "immediate"}).status_code == 302
+    here = zoneinfo.ZoneInfo(zone)
+    day = dt.datetime.now(here).date()
+    ask(world)
+    assert (tell_everybody(), mail.messages, told()) == (0, [], {"ann": {"new"}})
+    assert Notification.objects.get().due_at == dt.datetime.combine(day, dt.time(7), here)
+    ann.post(PAGE, {**SAVED, "time_new": "digest"})
+    Notification.objects.all().delete()
+    ask(world)
+    assert Notification.objects.get().due_at == dt.datetime.combine(day, dt.time(8, 30), here)
+    ann.post(PAGE, {**SAVED, "time_new": "off"})
+    Notification.objects.all().delete()
+    ask(world)
+    assert told() == {}
+    ann.post(PAGE, {**SAVED, "time_new": "immediate", "quiet_from": "", "quiet_to": ""})
+    ask(world)
+    assert (tell_everybody(), len(mail.messages)) == (1, 1)
 
 
 def test_the_link_of_a_message_shows_and_changes_nothing(world: World, mail: MailServer) -> None:
