@@ -9,7 +9,7 @@ from accounts_app.services.audit import VERBS
 from accounts_app.services.unit import unit_of_work
 from tasks_app.models import UserTask
 from tests.backoffice.people import signed_in
-from tests.backoffice.test_approvals import ask, page
+from tests.backoffice.test_approvals import ask, page, refund
 from tests.conftest import Cast, World
 
 # In each line: admin, ann (operator), bob (viewer), gus (guard analyst), ida (integration admin),
@@ -88,6 +88,33 @@ def test_each_role_decides_the_kinds_that_the_design_says(world: World, kind: st
         assert task.status == ("completed" if cell == "y" else "pending"), (name, got.content)
         assert got.status_code == {"y": 200, "n": 403, "-": 404}[cell], name
         assert (task.decided_by["name"] if cell == "y" else name) == name
+
+
+@pytest.mark.parametrize("kind", TABLE)
+def test_an_auditor_alone_of_those_who_see_less_gets_all_of_it_for_a_reason(
+    world: World, kind: str
+) -> None:
+    task = one(world, kind)
+    path = f"/admin/review/tasks/{task.pk}/reveal/"
+    for name, cell in zip(PEOPLE, TABLE[kind][0][0], strict=True):
+        if cell in {"h", "-"}:
+            got = signed_in(name).post(path, {"reason": "Complaint 17"})
+            assert got.status_code == {"h": 403, "-": 404}[cell], name
+    auditor = signed_in("aud")
+    assert auditor.post(path, {"reason": " "}).status_code == 422
+    assert not AuditEntry.objects.filter(verb="task.revealed").exists()
+    assert CANARY in auditor.post(path, {"reason": "Complaint 17"}).content.decode()
+    assert AuditEntry.objects.get(verb="task.revealed").actor_name == "aud"
+
+
+@pytest.mark.parametrize("username", ["admin", "ann"])
+def test_no_role_is_above_the_self_review_rule(world: World, username: str) -> None:
+    task = refund(world, run=world.run(participant=username))
+    form = {"action": "approve", "revision": task.revision}
+    path = f"/admin/review/tasks/{task.pk}/decide/"
+    assert signed_in(username).post(path, form).status_code == 403
+    task.refresh_from_db()
+    assert task.status == "pending"
 
 
 def wrote(actor: Actor) -> None:
