@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse, QueryDict
 
 from accounts_app.backoffice.pages import Page, register
 from accounts_app.clock import db_now
+from accounts_app.services.workspace_settings import workspace_settings
 from tasks_app import selectors
 from tasks_app.admin.cards import cards_of
 from tasks_app.admin.filters import (
@@ -71,6 +72,7 @@ class ApprovalsPage(Page):
             all_kinds = selectors.queue(self.actor, without_group(wanted), now)
             counts, more = selectors.counts_by_group(all_kinds)
         return {
+            "hitl": workspace_settings(self.actor.workspace_id).hitl,
             "tabs": tab_links(request.GET, wanted),
             "kinds": kind_links(request.GET, wanted, counts, more),
             "agents": selectors.agents_to_filter_by(self.actor),

@@ -7,6 +7,7 @@ from tests.conftest import World
 from tests.tasks_app.test_workspace_switches import choose
 
 EDITOR = "/admin/operations/payments/refund/"
+QUEUE = "/admin/review/approvals/"
 PAGES = ("/admin/guard/", "/admin/guard/rules/")
 
 
@@ -16,6 +17,14 @@ def test_the_editor_says_that_hitl_is_off(world: World) -> None:
     choose(world, hitl=False)
     for page in (EDITOR, "/admin/add/operation/payments/"):
         assert "a call that requires approval is refused" in admin.get(page).content.decode()
+
+
+def test_the_queue_says_that_hitl_is_off(world: World) -> None:
+    ann = signed_in("ann")
+    assert "HITL is off" not in ann.get(QUEUE).content.decode()
+    choose(world, hitl=False)
+    for page in (QUEUE, f"{QUEUE}?tab=completed"):
+        assert "HITL is off in this workspace." in ann.get(page).content.decode()
 
 
 @pytest.mark.parametrize("path", PAGES)
