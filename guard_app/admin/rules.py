@@ -15,6 +15,7 @@ from accounts_app.models import Agent
 from accounts_app.services.workspace_settings import workspace_settings
 from accounts_app.states import Permission
 from guard_app.models import GuardRule
+from guard_app.services.defaults import install_rules
 from guard_app.services.reach import reach_of
 from guard_app.services.replays import preview
 from guard_app.services.rule_tally import tally_of
@@ -143,6 +144,23 @@ class RuleAddPage(RuleFormPage):
 
     def next_page(self) -> str:
         return reverse("admin:guard_rule", args=[self.made.slug])
+
+
+@register("add/guard-rules/ready/", "guard_rules_ready")
+class ReadyRulesPage(Page):
+    """The rules to begin with, as many as are missing; they begin in shadow."""
+
+    permissions = WRITE
+
+    def post(self, request: HttpRequest) -> HttpResponseBase:
+        def do() -> str:
+            number = len(install_rules(self.actor))
+            if not number:
+                return "All ready rules are there already; nothing was added."
+            added = "1 ready rule is" if number == 1 else f"{number} ready rules are"
+            return f"{added} added, in shadow: what they hit is recorded, and nothing is done."
+
+        return self.act(do, then=reverse("admin:guard_rules"))
 
 
 @register("guard/rules/<slug:slug>/", "guard_rule")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from accounts_app.errors import Conflict
 from accounts_app.scoping import Actor
 from guard_app.models import GuardRule
 from guard_app.parameters import MAX_NAMES
@@ -157,6 +158,9 @@ def install_rules(actor: Actor, *, live: bool = False) -> list[str]:
     added = []
     for slug, values in rules_for(list(operations.order_by("pk"))).items():
         if slug not in there:
-            put_rule(actor, slug, replace(values, shadow=not live))
+            try:
+                put_rule(actor, slug, replace(values, shadow=not live), expected_version=0)
+            except Conflict:  # somebody else has just put it
+                continue
             added.append(slug)
     return added

@@ -42,6 +42,7 @@ ADDRESSES: dict[str, tuple[str, str]] = {
     "guard_rule_add": ("ynnynn", "ynnynn"),
     "guard_rule_check": ("mnnmnn", "ynnynn"),
     "guard_rules": ("ynnyny", "mnnmnm"),
+    "guard_rules_ready": ("mnnmnn", "ynnynn"),
     "health": ("ynnnny", "mnnnnm"),
     "held": ("ynnnnn", "ynnnnn"),
     "incident": ("ynnyny", "mnnmnm"),
