@@ -7,6 +7,7 @@ from accounts_app.clock import db_now
 from integrations_app.states import SessionStatus
 from tasks_app import dashboard
 from tasks_app.admin.sessions import with_waiting
+from tasks_app.first_steps import first_steps
 from tasks_app.reading import readable_sessions
 from tasks_app.services.ending import may_end
 
@@ -26,6 +27,7 @@ class DashboardPage(Page):
         sessions = readable_sessions(self.actor).filter(status=SessionStatus.ACTIVE)
         recent = with_waiting(sessions, self.actor).order_by("-created_at", "-pk")[:RECENT]
         return self.render(
+            steps=first_steps(self.actor),
             alarms=dashboard.alarms(self.actor, now),
             waiting=dashboard.waiting_by_age(self.actor, now),
             decided=decided,
