@@ -63,13 +63,15 @@ class ImportPage(FormPage):
         except DomainError as refusal:
             form.refuse(refusal)
             return self.show(form, status=422)
-        rows = self.row.operations.select_related("integration")
         taken = {*done.created, *done.updated}
+        rows = self.row.operations.select_related("integration")
+        operations = [row for row in rows if row.reference in taken]
         return self.render(
             template="integrations_app/imported.html",
             integration=self.row,
             imported=done,
-            operations=[row for row in rows if row.reference in taken],
+            operations=operations,
+            unasked=sum(not row.asks_first for row in operations),
         )
 
     def _choose(self, text: str, document: Any) -> HttpResponseBase:

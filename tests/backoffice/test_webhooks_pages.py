@@ -8,7 +8,7 @@ import pytest
 from standardwebhooks import Webhook as Verifier
 
 from accounts_app.models import AuditEntry
-from integrations_app.models import Delivery, Operation, Webhook
+from integrations_app.models import Delivery, Integration, Operation, Webhook
 from integrations_app.services.deliveries import deliver_all
 from tests.backoffice.people import signed_in
 from tests.conftest import World
@@ -179,6 +179,28 @@ def test_the_chosen_operations_of_a_document_are_imported(world: World) -> None:
     assert (made.method, made.path, made.effect) == ("GET", "/charges/{charge}", "read")
     again = ida.post(path, {"document": text})
     assert "there: is updated" in again.content.decode()
+
+
+def test_an_import_says_how_many_run_without_approval(world: World) -> None:
+    ida, path = signed_in("ida"), "/admin/integrations/payments/import/"
+
+    def said(*chosen: str) -> str:
+        Operation.objects.filter(slug="get_charge").delete()
+        form = {"document": json.dumps(DOCUMENT), "select": list(chosen)}
+        return ida.post(path, form).content.decode()
+
+    html = said("getCharge")
+    assert "The imported operation runs without approval." in html
+    assert 'href="/admin/integrations/payments/#id_requires_approval"' in html
+    editor = ida.get("/admin/integrations/payments/").content.decode()
+    assert 'id="id_requires_approval"' in editor
+    assert "2 of the 2 imported operations run without approval." in said("getCharge", "makePayout")
+    Operation.objects.filter(slug="make_payout").update(requires_approval=True, path="/moved")
+    assert "1 of the 2 imported operations runs without" in said("getCharge", "makePayout")
+    Integration.objects.filter(slug="payments").update(requires_approval=True)
+    html = said("getCharge")
+    assert "without approval" not in html
+    assert "Each imported operation requires approval" in html
 
 
 @pytest.mark.parametrize("document", ["", "openapi: 3.1.0", "{}", '{"openapi": "2.0"}', "[]"])
