@@ -12,6 +12,8 @@ from accounts_app.models import User, WorkspaceSettings
 from accounts_app.services.profile import has_second_factor
 
 BACK_OFFICE = "/admin/"
+WANTED = "wanted_before_second_factor"
+"""In the session: the page that the set-up of a second factor stood before."""
 
 
 class TimeZoneMiddleware:
@@ -41,9 +43,23 @@ class SecondFactorMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if request.path.startswith(BACK_OFFICE) and _is_missing(request):
+        if not request.path.startswith(BACK_OFFICE):
+            return self.get_response(request)
+        if _is_missing(request):
+            if _is_page(request):
+                request.session[WANTED] = request.get_full_path()
             return HttpResponseRedirect(reverse("mfa_activate_totp"))
+        if WANTED in request.session and _is_page(request):
+            del request.session[WANTED]
         return self.get_response(request)
+
+
+def _is_page(request: HttpRequest) -> bool:
+    """Whether a person followed a link, instead of a script asking for a part or for figures."""
+    asks_for = request.headers.get("Sec-Fetch-Dest", "document")
+    return (
+        request.method == "GET" and "HX-Request" not in request.headers and asks_for == "document"
+    )
 
 
 def _is_missing(request: HttpRequest) -> bool:

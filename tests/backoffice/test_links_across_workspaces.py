@@ -10,8 +10,11 @@ from tests.backoffice.test_every_address import fingerprint
 from tests.backoffice.test_signing_in import code, with_second_factor
 from tests.conftest import PASSWORD, Cast, World
 from tests.tasks_app.test_escalation import ask
+from tests.tasks_app.test_workspace_switches import choose
 
 QUEUE = "/admin/review/approvals/"
+ACTIVATE = "/accounts/2fa/totp/activate/"
+GO_ON = "Go on to the page you asked for"
 
 
 def join_other(cast: Cast, username: str, role: str = "operator") -> Client:
@@ -92,6 +95,24 @@ def test_a_link_survives_the_sign_in_and_the_second_factor(world: World, client:
     done = client.post(factor.headers["Location"], {"code": code()}, follow=True)
     assert done.redirect_chain == [(path, 302)]
     assert "Ship the canary?" in done.content.decode()
+
+
+def test_a_link_survives_the_set_up_of_a_required_second_factor(world: World) -> None:
+    path = f"{task_path(world)}?from=mail"
+    choose(world, require_second_factor=True)
+    client = Client()
+    client.post("/accounts/login/", {"username": "ann", "password": PASSWORD, "next": path})
+    set_up = client.get(path, follow=True)
+    client.get("/admin/counts/", headers={"HX-Request": "true"})
+    assert GO_ON not in set_up.content.decode(), "it would lead back here"
+    again = f"/accounts/reauthenticate/?next={ACTIVATE}"
+    page = client.post(again, {"password": PASSWORD}, follow=True)
+    done = client.post(ACTIVATE, {"code": code(page.context["form"].secret)}, follow=True)
+    html = done.content.decode()
+    assert GO_ON in html
+    assert f'href="{path}"' in html
+    assert "Ship the canary?" in client.get(path).content.decode()
+    assert GO_ON not in client.get("/accounts/2fa/").content.decode(), "it is shown once"
 
 
 def test_who_is_a_member_of_nothing_any_more_is_told_so_and_can_sign_out(cast: Cast) -> None:
