@@ -71,6 +71,10 @@ screenshots: .venv/installed ## make the pictures in docs/screenshots anew
 	$(PY) -m tests.screenshots
 
 bench: .venv/installed benchmarks/.venv-pair ## measure, and print one table
+	@for peer in dbos langgraph viewflow; do \
+		$(MAKE) --silent benchmarks/.venv-$$peer \
+			|| echo "=== $$peer cannot be installed here: it is left out."; \
+	done
 	$(PY) -m benchmarks
 
 benchmarks/.venv-pair: benchmarks/pair.txt .venv/uv
@@ -80,6 +84,11 @@ benchmarks/.venv-pair: benchmarks/pair.txt .venv/uv
 
 COMPILE := .venv/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header \
 	--no-annotate --python-version 3.11 pyproject.toml
+
+benchmarks/.venv-%: benchmarks/peers/%.txt .venv/uv
+	.venv/bin/uv venv --quiet --clear --python $(PY) $@
+	.venv/bin/uv pip install --quiet --no-deps --python $@/bin/python -r $< || { rm -rf $@; exit 1; }
+	@touch $@
 
 lock: .venv/uv ## resolve the dependencies anew
 	$(COMPILE) --group dev -o requirements-dev.lock

@@ -20,6 +20,7 @@ import psycopg
 from benchmarks import measures
 from benchmarks.measures import Figures, milliseconds
 from benchmarks.pair_table import TABLE
+from benchmarks.peers import run as peers
 from tests import throwaway_postgres
 from tests.harness.installation import Installation, database_of_its_own, vhost_of_its_own
 from tests.harness.receiver import Receiver
@@ -177,18 +178,26 @@ def ratios(results: dict[str, Figures]) -> list[str]:
     name = "create+decide/s, 8 clients"
     ratio = ours[name] / pairs[fastest][name]
     said.append(f"create+decide with 8 clients is {ratio:.2f} × {fastest} (goal ≥ 0.5)")
+    for peer in filter(results.__contains__, peers.PEERS.values()):
+        ratio = ours[name] / results[peer][name]
+        said.append(f"create+decide with 8 clients is {ratio:.2f} × {peer} (goal > 1)")
     return said
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("--scale", type=float, default=1.0, help="of rounds and seconds")
-    parser.add_argument("--only", default="", help="embedded, postgres, pair, start; by commas")
+    parser.add_argument(
+        "--only", default="", help="embedded, postgres, pair, peers, start; by commas"
+    )
+    parser.add_argument("--peer-rounds", type=int, help="of each peer; else 200 × scale")
+    parser.add_argument("--peer-limit", type=float, default=60.0, help="seconds for each peer")
     arguments = parser.parse_args()
     wanted = set(filter(None, arguments.only.split(","))) or {
         "embedded",
         "postgres",
         "pair",
+        "peers",
         "start",
     }
     results: dict[str, Figures] = {}
@@ -206,7 +215,7 @@ def main() -> int:
                 )
             finally:
                 installation.stop()
-        if wanted & {"postgres", "pair"}:
+        if wanted & {"postgres", "pair", "peers"}:
             server = x.enter_context(postgres())
             database = x.enter_context(database_of_its_own(server))
         if "postgres" in wanted:
@@ -228,6 +237,15 @@ def main() -> int:
         if "pair" in wanted:
             say("The yardsticks")
             results |= pair(x.enter_context(database_of_its_own(server)), arguments.scale)
+        if "peers" in wanted:
+            say("The peers")
+            results |= peers.run(
+                server,
+                say,
+                rounds=arguments.peer_rounds or int(200 * arguments.scale),
+                seconds=8 * arguments.scale,
+                limit=arguments.peer_limit,
+            )
     say()
     say(table(results))
     for line in ratios(results):
