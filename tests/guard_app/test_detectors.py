@@ -260,3 +260,71 @@ def test_a_chain_is_a_source_and_then_a_sink() -> None:
 def test_every_detector_of_the_contract_is_there() -> None:
     assert set(DETECTORS) == set(Detector.values)
     assert len(DETECTORS) == 13
+
+
+DEEP: Any = "x"
+for _ in range(30):
+    DEEP = {"in": DEEP}
+HOSTILE: list[dict[str, Any]] = [
+    {},
+    {"amount": None},
+    {"amount": ""},
+    {"amount": "900"},
+    {"amount": True},
+    {"amount": [900]},
+    {"amount": {"value": 900}},
+    {"amount": 2**63 - 1},
+    {"amount": -(2**63)},
+    {"amount": 1e308},
+    {"amount": -0.0},
+    {"amount": 5e-324},
+    {"amount": list(range(10_000))},
+    {"amount": "9" * 100_000},
+    {"amount": DEEP},
+    {"amount": 1, "a~b/c": "x", "": "", "\u202e": "\u200b"},
+    {"AMOUNT": 900, "amount ": 900},
+]
+"""Arguments of another kind, size or depth than a rule expects; the parser lets them in."""
+FACTS: dict[type, list[Any]] = {
+    Calls: [0, 10**12],
+    Total: [0, -1e308, 1e308],
+    KnownValue: [Known(False, 0), Known(False, 10**9), Known(True, 1)],
+    KnownOperation: [Known(False, 0), Known(False, 10**9), Known(True, 1)],
+    UsualValues: [None, Range(10**6, 1, 1, 1, 1, 1), Range(10**6, -1e308, 0, 0, 0, 1e308)],
+    UsualPace: [None, Pace(0, 0, 8), Pace(1e9, 0, 8)],
+    ReadFrom: [[]],
+}
+RULES: dict[str, dict[str, Any]] = {
+    "condition": {"when": "args.amount > 100 && counts.run > 1"},
+    "call_count": {"scope": "run", "limit": 3},
+    "repeated_call": {"limit": 3},
+    "budget": {"argument": "/amount", "limit": 1000, "scope": "run"},
+    "rate_baseline": {},
+    "value_range": {"argument": "/amount"},
+    "new_value": {"argument": "/amount"},
+    "new_operation": {},
+    "off_hours": {"timezone": "Europe/Berlin", "hours": "09:00-17:00"},
+    "failure_burst": {"of": "failed", "limit": 3, "window_seconds": 60},
+    "sensitive_data": {},
+    "injection": {},
+    "chain": {"sources": ["a.b"], "sinks": ["payments.refund"]},
+}
+
+
+@pytest.mark.parametrize("arguments", HOSTILE, ids=range(len(HOSTILE)))
+@pytest.mark.parametrize("detector", sorted(RULES))
+def test_hostile_arguments_are_judged_or_said_to_be_unreadable(
+    detector: str, arguments: dict[str, Any]
+) -> None:
+    assert set(RULES) == set(Detector.values)
+    source = uuid4()
+    rule = Rule(RULES[detector], ids={"a.b": source, "payments.refund": uuid4()})
+    screened = call(arguments)
+    needs = DETECTORS[detector].needs(screened, rule)
+    for turn in range(3):
+        facts = {need: FACTS[type(need)][turn % len(FACTS[type(need)])] for need in needs}
+        try:
+            hit = DETECTORS[detector].judge(screened, rule, facts)
+        except DetectorFailed:
+            continue
+        assert hit is None or (hit.explanation and len(hit.explanation) < 2000)
