@@ -76,7 +76,7 @@ def of_framework(error: Exception) -> dict[str, Any] | None:
 
 def unavailable(error: OperationalError) -> str:
     """What a caller can do about a database that refuses; nothing was changed."""
-    # sqlite3 has `SQLITE_FULL` in its text alone as long as Django wraps it; PostgreSQL a class.
+    # Django passes on the text of SQLite's error and not its number; PostgreSQL's has a class.
     if "disk is full" in str(error) or isinstance(error.__cause__, DiskFull):
         return "The disk of the database is full: whoever runs this server must make room."
     return "The database is busy or away; ask again."

@@ -1,16 +1,9 @@
 """Which calls count for what (the contract: blocked ones as attempts, amounts where they ran)."""
 
-from integrations_app.states import CALL_FOR_NOTHING, CallStatus
+from integrations_app.states import CALL_FOR_NOTHING, CALL_WAITS_FOR_PERSON, CallStatus
 
-_NOT_RUN = (
-    CallStatus.RECEIVED,
-    CallStatus.BLOCKED,
-    CallStatus.REJECTED,
-    CallStatus.TIMED_OUT,
-    CallStatus.CANCELLED,
-)
-_WAITS = (CallStatus.AWAITING_REVIEW, CallStatus.AWAITING_APPROVAL)
-LET_THROUGH = tuple(status for status in CallStatus if status not in (*_NOT_RUN, *_WAITS))
+_NOT_SENT = {CallStatus.RECEIVED, *CALL_WAITS_FOR_PERSON, *CALL_FOR_NOTHING} - {CallStatus.FAILED}
+LET_THROUGH = tuple(status for status in CallStatus if status not in _NOT_SENT)
 """Sent, or about to be."""
 
 RAN_OR_WAITS = tuple(
