@@ -8,6 +8,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from accounts_app.scoping import Actor
 from accounts_app.states import ActorType, Permission
+from guard_app.models import Detection
 from integrations_app.models import Run, Session, ToolCall
 from tasks_app.models import UserTask
 
@@ -17,21 +18,22 @@ _EVERYTHING = (Permission.SEE_ALL_TASKS, Permission.SEE_SUMMARIES, Permission.SE
 def readable_sessions(actor: Actor) -> QuerySet[Session]:
     """The sessions that this person may know of."""
     rows: QuerySet[Session] = Session.objects.visible_to(actor)
-    return _narrowed(actor, rows, "session", agent="agent", participant="participant")
+    hit = "tool_call__run__session"
+    return _narrowed(actor, rows, "session", hit=hit, agent="agent", participant="participant")
 
 
 def readable_runs(actor: Actor) -> QuerySet[Run]:
     """The runs that this person may know of."""
     rows: QuerySet[Run] = Run.objects.visible_to(actor)
-    return _narrowed(actor, rows, "run", agent="agent", participant="session__participant")
+    names = {"hit": "tool_call__run", "agent": "agent", "participant": "session__participant"}
+    return _narrowed(actor, rows, "run", **names)
 
 
 def readable_calls(actor: Actor) -> QuerySet[ToolCall]:
     """The calls that this person may know of."""
     rows: QuerySet[ToolCall] = ToolCall.objects.visible_to(actor)
-    return _narrowed(
-        actor, rows, "tool_call", agent="agent", participant="run__session__participant"
-    )
+    names = {"hit": "tool_call", "agent": "agent", "participant": "run__session__participant"}
+    return _narrowed(actor, rows, "tool_call", **names)
 
 
 def call_states_of(actor: Actor, ids: Iterable[UUID]) -> dict[str, str]:
@@ -41,11 +43,15 @@ def call_states_of(actor: Actor, ids: Iterable[UUID]) -> dict[str, str]:
 
 
 def _narrowed(
-    actor: Actor, rows: QuerySet[Any], member: str, *, agent: str, participant: str
+    actor: Actor, rows: QuerySet[Any], member: str, *, hit: str, agent: str, participant: str
 ) -> QuerySet[Any]:
     if actor.type != ActorType.USER or any(actor.can(permission) for permission in _EVERYTHING):
         return rows
     seen = Q(Exists(UserTask.objects.visible_to(actor).filter(**{member: OuterRef("pk")})))
+    if actor.can(Permission.SEE_ANOMALIES):
+        # Of what the guard hit there need not be a task: it may be blocked, or one hit of many.
+        hits = Detection.objects.visible_to(actor).filter(**{hit: OuterRef("pk")})
+        seen |= Q(Exists(hits))
     for identity in actor.identities:
         seen |= Q(**{f"{participant}__iexact": identity})
     if actor.can(Permission.SEE_OWN_QUEUE):
