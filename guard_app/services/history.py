@@ -102,11 +102,13 @@ class History:
     Args:
         call: the call; its run's lock is held, so that its history stands still.
         now: the time of the screening.
+        until: what came after this moment is no history; None where nothing can have come.
     """
 
-    def __init__(self, call: ToolCall, now: dt.datetime) -> None:
+    def __init__(self, call: ToolCall, now: dt.datetime, until: dt.datetime | None = None) -> None:
         self.call = call
         self.now = now
+        self.until = until
 
     @cached_property
     def _standing(self) -> tuple[int | None, Kin]:
@@ -169,6 +171,9 @@ class History:
         widest = max(together, key=lambda need: _WIDTH[need.scope])
         moment = _moment_of(widest)
         look = self._calls(widest) if isinstance(widest, Calls) else self._amounts(widest)
+        before, values = self._before(moment)
+        look.rows += before
+        look.values += values
         longest = max(need.window_seconds or 0 for need in together)
         if not all(need.window_seconds for need in together):
             longest = 0
@@ -265,26 +270,31 @@ class History:
         """A column that looks for itself."""
         agent, operation = _bound(self.call.agent_id), _bound(self.call.operation_id)
         if isinstance(need, KnownOperation):
+            before, more = self._before("x.created_at")
             rows = (
                 f"{_CALL} x WHERE x.agent_id = %s AND x.id <> %s AND x.status IN ({_LET_THROUGH})"
+                f"{before}"
             )
-            values = [agent, _bound(self.call.pk)]
+            values = [agent, _bound(self.call.pk), *more]
             self._add_known(look, rows, values, "x.operation_id = %s", operation)
         elif isinstance(need, KnownValue):
+            before, more = self._before("x.at")
             rows = (
                 f"{_MEASURE} x JOIN {_CALL} c ON c.id = x.call_id AND c.status IN ({_LET_THROUGH})"
                 " WHERE x.agent_id = %s AND x.operation_id = %s AND x.pointer = %s"
-                " AND x.call_id <> %s"
+                f" AND x.call_id <> %s{before}"
             )
-            values = [agent, operation, need.pointer, _bound(self.call.pk)]
+            values = [agent, operation, need.pointer, _bound(self.call.pk), *more]
             digest = value_digest(self.call, arguments, need.pointer)
             self._add_known(look, rows, values, "x.digest = %s", digest)
         elif isinstance(need, ReadFrom):
             ids = list(map(_bound, self.kin.run_ids))
+            before, more = self._before("x.created_at")
             for source in need.operations:
                 rows = f"x.run_id IN ({_places(ids)}) AND x.operation_id = %s AND x.id <> %s"
-                text = f"SELECT 1 FROM {_CALL} x WHERE {rows} AND x.status IN ({_LET_THROUGH})"  # noqa: S608
-                look.add(f"EXISTS ({text})", [*ids, _bound(source), _bound(self.call.pk)])
+                rows += f" AND x.status IN ({_LET_THROUGH}){before}"
+                text = f"SELECT 1 FROM {_CALL} x WHERE {rows}"  # noqa: S608
+                look.add(f"EXISTS ({text})", [*ids, _bound(source), _bound(self.call.pk), *more])
         elif isinstance(need, UsualValues):
             rows = f"{_BASELINE} WHERE operation_id = %s AND pointer = %s"
             look.add(f"(SELECT data FROM {rows})", [operation, need.pointer])  # noqa: S608
@@ -322,6 +332,12 @@ class History:
         since = self.now - dt.timedelta(seconds=need.window_seconds or 0)
         in_time = not need.window_seconds or since < self.call.created_at
         return in_time and (not need.operations or self.call.operation_id in need.operations)
+
+    def _before(self, moment: str) -> tuple[str, list[Any]]:
+        """Only what came until the moment at which history ends, where it does."""
+        if self.until is None:
+            return "", []
+        return f" AND {moment} <= %s", [connection.ops.adapt_datetimefield_value(self.until)]
 
     def _within(self, moment: str, seconds: float) -> tuple[str, list[Any]]:
         """In a window; its end, which nothing reaches, tells the planner that few rows are in it.

@@ -92,8 +92,11 @@ def may_end_sessions(workspace_id: UUID) -> bool:
 
 
 def screen_late(unit: Unit, call: ToolCall) -> Verdict:
-    """Ask the asynchronous rules about a call that goes its way already; they can only alert."""
-    history = History(call, call.created_at)
+    """Ask the asynchronous rules about a call that goes its way already; they can only alert.
+
+    They see what the others saw: the calls up to this one, whatever has come since.
+    """
+    history = History(call, call.created_at, until=call.created_at)
     screened = screened_call(call, unit)
     late = [ready for ready in rules_of(history) if ready.rule.asynchronous]
     rules = [ready for ready in late if ready.is_about(screened, history)]
