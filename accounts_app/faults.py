@@ -39,6 +39,7 @@ POINTS = (
     "recover.before_commit",
     "webhook.after_send",
     "notice.after_send",
+    "replay.after_chunk",
 )
 """Every point on the way from a call that was asked for to the news of its end."""
 

@@ -15,9 +15,7 @@ from guard_app.admin.rules import READ, WRITE
 from guard_app.models import GuardRule, Replay
 from guard_app.services.replays import get_replay, start_replay
 from guard_app.services.rules import get_rule
-from guard_app.states import ReplayStatus
-
-SHOWN = 50
+from guard_app.states import GuardEffect, ReplayStatus
 
 
 class ReplayForm(BackOfficeForm):
@@ -89,17 +87,13 @@ class ReplayPage(Page):
 
 
 def _numbers(replay: Replay) -> dict[str, Any]:
-    rows = replay.hit_rows.select_related("tool_call__operation__integration", "tool_call__agent")
-    done = replay.status == ReplayStatus.DONE
-    groups = [
-        ("Hit, and approved by people", rows.exclude(effect="").filter(decided="approved")),
-        ("Hit, and rejected by people", rows.exclude(effect="").filter(decided="rejected")),
-        ("Hit, and nobody was asked", rows.exclude(effect="").filter(decided="none")),
-        ("Missed: rejected by people, and not hit", rows.filter(effect="", decided="rejected")),
-    ]
     return {
         "replay": replay,
-        "running": not done,
+        "running": replay.status != ReplayStatus.DONE,
         "percent": 100 * replay.calls // replay.total if replay.total else 0,
-        "groups": [(title, list(found[:SHOWN])) for title, found in groups] if done else [],
+        "effects": [
+            (effect, effect.label, replay.would.get(effect.value, 0))
+            for effect in GuardEffect
+            if effect != GuardEffect.ALLOW
+        ],
     }

@@ -120,11 +120,17 @@ class Stream:
         }
         self.pointers = [need.pointer for need in wanted if isinstance(need, KnownValue)]
         self.read: dict[UUID, set[UUID]] = defaultdict(set)
+        """The operations that were called in a family, by the run at its top."""
+
         self.agent_calls: Counter[UUID] = Counter()
         for (agent_id, _), count in learned.operations.items():
             self.agent_calls[agent_id] += count
         self.numbers = itertools.count()
         self.endings: list[tuple[dt.datetime, int, Past]] = []
+
+    def begin_with(self, need: Calls | Total, key: Key, amount: float) -> None:
+        """Count what came before the first call; the window of the need has no end."""
+        self.windows[need].sums[key] += amount
 
     def facts(self, needs: Iterable[Need], call: Past) -> Facts:
         """The facts about what came before this call."""

@@ -37,6 +37,7 @@ ADDRESSES: dict[str, tuple[str, str]] = {
     "groups": ("ynnnnn", "mnnnnn"),
     "guard": ("ynnyny", "mnnmnm"),
     "guard_replay": ("ynnyny", "mnnmnm"),
+    "guard_replay_calls": ("ynnyny", "mnnmnm"),
     "guard_replay_start": ("ynnyny", "ynnynn"),
     "guard_rule": ("ynnyny", "ynnynn"),
     "guard_rule_add": ("ynnynn", "ynnynn"),

@@ -109,6 +109,7 @@ def rows_of(cast: Cast, workspace: Any, member: str) -> Rows:
             "api_key_revoke": {"pk": key.pk},
             "guard_rule": {"slug": "r"},
             "guard_replay": {"pk": replay.pk},
+            "guard_replay_calls": {"pk": replay.pk, "number": "hits"},
             "guard_replay_start": {"slug": "r"},
             "incident": {"pk": incident.pk},
             "incident_act": {"pk": incident.pk, "act": "acknowledge"},

@@ -40,8 +40,10 @@ STEP = {
     "recover": "sweep",
     "webhook": "deliver",
 }
-ON_THE_WAY = tuple(point for point in POINTS if point != "notice.after_send")
-"""Of a call from its asking to the webhook; tests of notifications have their own death."""
+ON_THE_WAY = tuple(
+    point for point in POINTS if point not in ("notice.after_send", "replay.after_chunk")
+)
+"""Of a call from its asking to the webhook; notifications and replays have their own tests."""
 AFTER_THE_MARK = {
     "mark.after",
     "send.mid_body",

@@ -70,6 +70,7 @@ def zygote(database_url: str) -> Iterator[Zygote]:
 def _act(act: str, args: list[Any]) -> None:
     from uuid import UUID
 
+    from guard_app.services.replays import run_replay
     from integrations_app.services.deliveries import deliver
     from integrations_app.services.execution import execute
     from tasks_app.services.sweeping import sweep
@@ -79,6 +80,9 @@ def _act(act: str, args: list[Any]) -> None:
         execute(UUID(args[0]))
     elif act == "sweep":
         sweep(execute_here=False)
+    elif act == "replay":
+        if not run_replay(UUID(args[0])):
+            raise SystemExit(LEFT)
     elif act == "deliver":
         deliver(UUID(args[0]))
     else:
