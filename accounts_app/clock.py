@@ -38,6 +38,17 @@ class DbNow(Func):
         return _now_sql(connection.vendor), ()
 
 
+def now_sql(vendor: str, *, after_locks: bool = False) -> str:
+    """The clock as SQL.
+
+    Args:
+        vendor: of the database.
+        after_locks: the time at which a row is written, which may have waited for its lock,
+            instead of the statement's start.
+    """
+    return _now_sql(vendor).replace("statement_", "clock_" if after_locks else "statement_")
+
+
 def _now_sql(vendor: str) -> str:
     moved = getattr(settings, "ASSENT_TEST_CLOCK", False)
     if vendor == "postgresql":
@@ -50,13 +61,17 @@ def db_now() -> dt.datetime:
     with connection.cursor() as cursor:
         cursor.execute("SELECT " + _now_sql(connection.vendor), [])
         (value,) = cursor.fetchone()
+    return moment_of(value)
+
+
+def moment_of(value: str | dt.datetime) -> dt.datetime:
+    """What a cursor gives of `now_sql`, as an aware time in UTC."""
     if isinstance(value, str):
         parsed = parse_datetime(value)
         if parsed is None:
             raise ValueError(f"The database's clock answered {value!r}.")
         return parsed.replace(tzinfo=dt.UTC)
-    moment: dt.datetime = value
-    return moment.astimezone(dt.UTC)
+    return value.astimezone(dt.UTC)
 
 
 def utc_text(moment: dt.datetime | None) -> str | None:

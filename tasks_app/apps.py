@@ -26,6 +26,6 @@ class TasksAppConfig(AppConfig):
         hooks.operation_changed = refresh_waiting
         hooks.call_changed = reroute
         hooks.call_unknown = open_outcome_question
-        hooks.with_open_tasks = pending_in
+        hooks.open_tasks = pending_in
         hooks.restored = drop_pending
         guard_hooks.incident_opened = tell_of_incident

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db.models import F
+from django.db import connection
 
-from accounts_app.clock import DbNow
+from accounts_app.clock import moment_of, now_sql
 from accounts_app.models import AuditEntry, AuditHead, Workspace, new_id
 from accounts_app.scoping import Actor
 from accounts_app.strict_json import canonical
@@ -70,17 +70,14 @@ def append(entries: Sequence[Entry]) -> None:
 
 
 def _append(workspace_id: UUID, entries: Sequence[Entry]) -> None:
-    # The update takes the head's lock, and hands out a block of numbers in one statement.
-    AuditHead.objects.filter(pk=workspace_id).update(sequence=F("sequence") + len(entries))
-    head = AuditHead.objects.annotate(now=DbNow()).get(pk=workspace_id)
-    previous = head.hash
+    last, previous, now = _take_numbers(workspace_id, len(entries))
     rows = []
-    for number, entry in enumerate(entries, start=head.sequence - len(entries) + 1):
+    for number, entry in enumerate(entries, start=last - len(entries) + 1):
         row = AuditEntry(
             id=new_id(),
             workspace_id=workspace_id,
             sequence=number,
-            at=head.now,
+            at=now,
             verb=entry.verb,
             actor_type=entry.actor.type.value,
             actor_id=entry.actor.id,
@@ -97,6 +94,25 @@ def _append(workspace_id: UUID, entries: Sequence[Entry]) -> None:
         rows.append(row)
     AuditEntry.objects.bulk_create(rows)
     AuditHead.objects.filter(pk=workspace_id).update(hash=previous)
+
+
+def _take_numbers(workspace_id: UUID, count: int) -> tuple[int, str, dt.datetime]:
+    """Lock the head and hand out a block of numbers, in one statement.
+
+    Returns:
+        The last of the numbers, the hash before the first, and the time once the lock was held.
+    """
+    table = connection.ops.quote_name(AuditHead._meta.db_table)
+    key = AuditHead._meta.get_field("workspace").get_db_prep_value(workspace_id, connection)
+    now = now_sql(connection.vendor, after_locks=True)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {table} SET sequence = sequence + %s WHERE workspace_id = %s"  # noqa: S608
+            f" RETURNING sequence, hash, {now}",
+            [count, key],
+        )
+        last, previous, moment = cursor.fetchone()
+    return last, previous, moment_of(moment)
 
 
 def chained_hash(row: AuditEntry) -> str:

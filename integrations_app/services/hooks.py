@@ -6,8 +6,10 @@ nothing, because then there are no such rows.
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
+
+from django.db.models import QuerySet
 
 from accounts_app.scoping import Actor
 from accounts_app.services.unit import Unit
@@ -52,8 +54,8 @@ def _no_call(unit: Unit, actor: Actor, call: ToolCall) -> None:
     return None
 
 
-def _no_tasks(run_ids: Collection[UUID]) -> set[UUID]:
-    return set()
+def _no_tasks(run_ids: Collection[UUID]) -> QuerySet[Any, UUID]:
+    return ToolCall.objects.none().values_list("run_id", flat=True)
 
 
 def _nothing_dropped(workspace_id: UUID) -> int:
@@ -71,7 +73,7 @@ class Hooks:
         call_changed: the request is no longer what was recorded; the call is still claimed or
             queued, and must be routed anew.
         call_unknown: nobody can say whether the call happened; ask a person.
-        with_open_tasks: of which of these runs a blocking task is pending.
+        open_tasks: the blocking tasks that are pending in these runs, each as its run's id.
         restored: drop what the backup would still tell people; returns how many messages.
     """
 
@@ -79,7 +81,7 @@ class Hooks:
     operation_changed: OnOperationChanged = field(default=_no_operation_changed)
     call_changed: OnCall = field(default=_no_call)
     call_unknown: OnCall = field(default=_no_call)
-    with_open_tasks: Callable[[Collection[UUID]], set[UUID]] = field(default=_no_tasks)
+    open_tasks: Callable[[Collection[UUID]], QuerySet[Any, UUID]] = field(default=_no_tasks)
     restored: Callable[[UUID], int] = field(default=_nothing_dropped)
 
 

@@ -5,7 +5,10 @@ keys, so that inserting a child row does not wait.
 """
 
 from collections.abc import Collection, Sequence
+from typing import Any
 from uuid import UUID
+
+from django.db.models import QuerySet
 
 from accounts_app.errors import Conflict
 from integrations_app.models import Run, Session
@@ -16,7 +19,7 @@ def lock_session(session_id: UUID) -> Session:
     return Session.objects.select_for_update(no_key=True).get(pk=session_id)
 
 
-def lock_runs(run_ids: Sequence[UUID]) -> list[Run]:
+def lock_runs(run_ids: Sequence[UUID] | QuerySet[Any]) -> list[Run]:
     rows = Run.objects.select_for_update(no_key=True).filter(pk__in=run_ids)
     return list(rows.order_by("pk"))
 

@@ -174,15 +174,23 @@ def settle_run(unit: Unit, run_id: UUID) -> None:
     settle_runs(unit, {run_id})
 
 
+def now_waits(unit: Unit, run_id: UUID) -> None:
+    """Make a run `waiting` in which a blocking task or a tool call has just been opened.
+
+    The caller holds the run's lock.
+    """
+    rows = Run.objects.filter(pk=run_id)
+    advance(rows, RUN_MOVES, RunStatus.WAITING, source=RunStatus.RUNNING)
+    unit.wake(run_id)
+
+
 def settle_runs(unit: Unit, run_ids: Set[UUID]) -> None:
     """Make each run `waiting` exactly while a blocking task or a tool call of it is open.
 
     The caller holds the runs' locks.
     """
     calls = ToolCall.objects.filter(run__in=run_ids, status__in=CALL_OPEN).order_by()
-    wait = set(calls.values_list("run_id", flat=True).distinct())
-    if run_ids - wait:
-        wait |= hooks.with_open_tasks(run_ids - wait)
+    wait = set(calls.values_list("run_id", flat=True).union(hooks.open_tasks(run_ids)))
     for ids, target, source in (
         (wait, RunStatus.WAITING, RunStatus.RUNNING),
         (run_ids - wait, RunStatus.RUNNING, RunStatus.WAITING),

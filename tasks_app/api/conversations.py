@@ -24,6 +24,7 @@ from tasks_app.api.shown import (
     show_event,
     show_run,
     show_task,
+    show_task_now,
     tasks_to_show,
 )
 from tasks_app.models import Message, UserTask
@@ -174,7 +175,7 @@ class InputView(RunApiView):
             raise
 
     def task(self, task: UserTask) -> dict[str, Any]:
-        return show_task(tasks_to_show(UserTask.objects.filter(pk=task.pk)).get(), self.link)
+        return show_task_now(task.pk, self.link)
 
 
 class TimelineView(RunApiView):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Prefetch, QuerySet
 
@@ -106,13 +107,23 @@ def _task_of(newest: list[UserTask]) -> str | None:
 
 def tasks_to_show(rows: QuerySet[UserTask]) -> QuerySet[UserTask]:
     """Rows with everything that `show_task` reads."""
+    return _with_neighbours(rows).prefetch_related("vote_rows")
+
+
+def show_task_now(task_id: UUID, link: Link) -> dict[str, Any]:
+    """A task as it is now; whether it may be seen was asked before."""
+    return show_task(_with_neighbours(UserTask.objects.filter(pk=task_id)).get(), link)
+
+
+def _with_neighbours(rows: QuerySet[UserTask]) -> QuerySet[UserTask]:
     return rows.select_related(
         "agent", "session", "tool_call__operation__integration", "claimed_by"
-    ).prefetch_related("vote_rows", "reviewer_rows")
+    )
 
 
 def show_task(task: UserTask, link: Link) -> dict[str, Any]:
     """A task that came through `tasks_to_show`; sensitive arguments are masked."""
+    votes = task.vote_rows.all() if task.quorum is not None else ()
     return {
         "id": str(task.pk),
         "key": task.key,
@@ -137,7 +148,7 @@ def show_task(task: UserTask, link: Link) -> dict[str, Any]:
         "on_timeout": task.on_timeout,
         "survive_parent_close": task.survive_parent_close,
         "quorum": task.quorum,
-        "votes": [show_vote(vote) for vote in task.vote_rows.all()],
+        "votes": [show_vote(vote) for vote in votes],
         "reviewers": task.reviewers,
         "claimed_by": task.claimed_by.get_username() if task.claimed_by else None,
         "claim_expires_at": utc_text(task.claim_expires_at),

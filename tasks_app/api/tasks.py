@@ -26,7 +26,13 @@ from accounts_app.models import AuditEntry
 from accounts_app.plans import planned_for_its_values
 from accounts_app.states import Scope
 from integrations_app.models import Run
-from tasks_app.api.shown import show_event, show_result, show_task, tasks_to_show
+from tasks_app.api.shown import (
+    show_event,
+    show_result,
+    show_task,
+    show_task_now,
+    tasks_to_show,
+)
 from tasks_app.api.task_filters import ORDERS, TaskFilter
 from tasks_app.models import UserTask
 from tasks_app.scoping import DUE_OR_NEVER
@@ -123,7 +129,7 @@ class TaskApiView(ApiView):
         return self.get_visible(tasks_to_show(UserTask.objects.visible_to(self.actor)), pk)
 
     def shown(self, task: UserTask) -> dict[str, Any]:
-        return show_task(tasks_to_show(UserTask.objects.filter(pk=task.pk)).get(), self.link)
+        return show_task_now(task.pk, self.link)
 
     @contextmanager
     def telling(self, task: UserTask, data: Any = None) -> Iterator[None]:

@@ -11,7 +11,7 @@ from accounts_app.errors import Conflict, NotFound, PreconditionRequired
 from accounts_app.scoping import Actor
 from accounts_app.services.unit import Unit, unit_of_work
 from integrations_app.models import ToolCall
-from integrations_app.services.locks import lock_run
+from integrations_app.services.locks import lock_runs
 from tasks_app.models import UserTask
 from tasks_app.services.closing import check_open
 
@@ -71,12 +71,7 @@ def pending_task(
         Conflict: `already_completed`, `already_cancelled` or `deadline_passed`.
     """
     with unit_of_work() as unit:
-        run_id = _one(
-            UserTask.objects.visible_to(actor).filter(pk=task_id).values_list("run_id", flat=True)
-        )
-        if run_id is None:
-            raise NotFound("There is no such task.")
-        lock_run(run_id)
+        lock_runs(UserTask.objects.visible_to(actor).filter(pk=task_id).values("run_id"))
         task = get_task(actor, task_id)
         if allowed is not None:
             allowed(actor, task)

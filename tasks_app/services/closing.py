@@ -242,7 +242,7 @@ def check_revision(task: UserTask, revision: int | None, *, always: bool = False
         raise Conflict(text, code="stale_revision", facts=facts)
 
 
-def pending_in(run_ids: Collection[UUID]) -> set[UUID]:
-    """In which of these runs a blocking task is pending."""
+def pending_in(run_ids: Collection[UUID]) -> QuerySet[Any, UUID]:
+    """The blocking tasks that are pending in these runs, each as its run's id."""
     rows = UserTask.objects.pending().filter(run__in=run_ids).exclude(kind=Kind.ANOMALY_ALERT)
-    return set(rows.order_by().values_list("run_id", flat=True).distinct())
+    return rows.order_by().values_list("run_id", flat=True)

@@ -20,10 +20,16 @@ from integrations_app.policies import (
 from integrations_app.services.locks import lock_open_run, lock_run
 from integrations_app.services.outbox import announce
 from integrations_app.services.reviewing import check_quorum, grants
-from integrations_app.services.sessions import check_agent, open_run, open_session, settle_run
+from integrations_app.services.sessions import (
+    check_agent,
+    now_waits,
+    open_run,
+    open_session,
+    settle_run,
+)
 from tasks_app.kinds import OWN_ACTIONS, check_draft, check_input, check_options
 from tasks_app.models import UserTask
-from tasks_app.services.asking import check_asking_is_on, default_timeout
+from tasks_app.services.asking import check_asking_is_on
 from tasks_app.services.closing import cancel, subject_of
 from tasks_app.services.drafts import keep_revision
 from tasks_app.services.notifying import tell_of_new
@@ -86,7 +92,7 @@ def create_task(
             " “tasks enabled” for it."
         )
         raise Forbidden(text, code="tasks_not_enabled")
-    check_asking_is_on(actor.workspace_id, request.kind)
+    default_timeout = check_asking_is_on(actor.workspace_id, request.kind)
     columns = _columns(request)
     digest = body_digest(
         {
@@ -94,6 +100,9 @@ def create_task(
             "run": str(run.pk) if run else None,
         }
     )
+    if columns["timeout_seconds"] is None:
+        # Not part of the compared body: another default later makes no other request of it.
+        columns["timeout_seconds"] = default_timeout
     with unit_of_work() as unit:
         rows = UserTask.objects.in_workspace(actor.workspace_id).filter(agent=agent)
         _settle_conflict(unit, actor, rows, request)
@@ -104,7 +113,7 @@ def create_task(
             if task.draft is not None:
                 keep_revision(unit, actor, task)
             announce_new(unit, actor, task)
-            settle_run(unit, task.run_id)
+            now_waits(unit, task.run_id)
     return task, created
 
 
@@ -187,9 +196,6 @@ def _insert(
         )
         run, _ = open_run(actor, session=session, title=columns["title"])
     lock_open_run(run.pk)
-    if columns["timeout_seconds"] is None:
-        # Not part of the compared body: another default later makes no other request of it.
-        columns = {**columns, "timeout_seconds": default_timeout(actor.workspace_id)}
     levels = grants(actor.workspace_id, columns["reviewers"], columns["on_timeout"], "")
     named = levels[0] if columns["named"] else None
     check_quorum(actor.workspace_id, columns["quorum"], named, "quorum")
