@@ -1,23 +1,23 @@
 """What the Dashboard says, from visible rows and bounded reads: never a count of everything."""
 
 import datetime as dt
-import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from statistics import median
+from typing import Any
+from uuid import UUID
 
-from django.db.models import QuerySet, TextField
-from django.db.models.functions import Cast
+from django.db.models import QuerySet, Sum
 from django.utils import timezone
 
 from accounts_app.scoping import Actor
 from accounts_app.states import Permission
 from integrations_app.models import Delivery
 from integrations_app.states import DeliveryStatus
-from tasks_app.models import Notification, UserTask
-from tasks_app.selectors import failed_notices
+from tasks_app.figures import COLUMNS, OUTCOMES, count, counted, median_seconds
+from tasks_app.models import DecidedHour, DecidedMark, Notification, UserTask
+from tasks_app.scoping import of_open_sorts, seen_as_a_person
+from tasks_app.selectors import capped_count, failed_notices, lots_of
 from tasks_app.states import About, Kind, TaskStatus
 
 MAX_PENDING = 1000
@@ -31,9 +31,6 @@ AGES: tuple[tuple[str, float], ...] = (
     ("under a day", 86_400),
     ("older", float("inf")),
 )
-LET_THROUGH, STOPPED = "Let through or answered", "Stopped"
-TIMED_OUT, CANCELLED = "Timed out", "Cancelled"
-OUTCOMES = (LET_THROUGH, STOPPED, TIMED_OUT, CANCELLED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +68,12 @@ class Alarm:
 def waiting_by_age(actor: Actor, now: dt.datetime) -> Table:
     """How long what is pending has waited, by kind."""
     rows = UserTask.objects.visible_to(actor).pending().order_by("created_at")
-    found = list(rows.values_list("kind", "created_at")[: MAX_PENDING + 1])
+    places: set[tuple[dt.datetime, UUID, str]] = set()
+    for lot in lots_of(actor, rows):
+        places |= set(lot.values_list("created_at", "pk", "kind")[: MAX_PENDING + 1])
+    found = sorted(places)
     counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for kind, created_at in found[:MAX_PENDING]:
+    for created_at, _, kind in found[:MAX_PENDING]:
         age = (now - created_at).total_seconds()
         counts[kind][next(label for label, limit in AGES if age < limit)] += 1
     table = [
@@ -85,48 +85,59 @@ def waiting_by_age(actor: Actor, now: dt.datetime) -> Table:
 
 
 def decisions_by_day(actor: Actor, now: dt.datetime) -> tuple[Table, Table]:
-    """What became of tasks in the last 14 days, and the median minutes until a decision."""
-    since = now - dt.timedelta(days=DAYS)
-    rows: QuerySet[UserTask] = UserTask.objects.visible_to(actor)
-    rows = rows.exclude(status=TaskStatus.PENDING).filter(completed_at__gte=since)
-    # As text: most tasks offer the same actions, which are then read once and not 5000 times.
-    rows = rows.annotate(offered=Cast("actions", TextField()))
-    read = rows.order_by("-completed_at").values_list(
-        "status", "timed_out", "action", "offered", "created_at", "completed_at"
-    )
-    found = list(read[: MAX_DECIDED + 1])
-    stops = cache(_stops)
-    counts: dict[dt.date, Counter[str]] = defaultdict(Counter)
-    minutes: dict[dt.date, list[float]] = defaultdict(list)
-    for status, timed_out, action, offered, created_at, completed_at in found[:MAX_DECIDED]:
-        assert completed_at is not None  # filtered by it
-        day = timezone.localtime(completed_at).date()
-        if status == TaskStatus.CANCELLED:
-            outcome = CANCELLED
-        elif timed_out:
-            outcome = TIMED_OUT
-        else:
-            outcome = STOPPED if stops(offered, action) else LET_THROUGH
-            minutes[day].append((completed_at - created_at).total_seconds() / 60)
-        counts[day][outcome] += 1
+    """What became of tasks in the last 14 days, and about the median minutes until a decision."""
     today = timezone.localtime(now).date()
     days = [today - dt.timedelta(days=number) for number in range(DAYS - 1, -1, -1)]
-    capped = len(found) > MAX_DECIDED
-    decided = Table(
-        OUTCOMES,
-        [(f"{day:%d %b}", [counts[day][name] for name in OUTCOMES]) for day in days],
-        capped,
+    since = timezone.make_aware(dt.datetime.combine(days[0], dt.time()))
+    mark = DecidedMark.objects.filter(workspace=actor.workspace_id).first()
+    until = max(mark.until, since) if mark else since
+    counts = _counted_hours(actor, since, until)
+    capped = _count_singly(counts, actor, since, until)
+    decided = [(f"{day:%d %b}", [counts[day][name] for name in OUTCOMES]) for day in days]
+    speed = [(f"{day:%d %b}", [_minutes(counts[day])]) for day in days]
+    return (
+        Table([*OUTCOMES.values()], decided, capped),
+        Table(["Median minutes, about"], speed, capped),
     )
-    speed = [
-        (f"{day:%d %b}", [round(median(minutes[day]), 1) if minutes[day] else None]) for day in days
-    ]
-    return decided, Table(["Median minutes"], speed, capped)
 
 
-def _stops(offered: str, action: str | None) -> bool:
-    """Whether this action, of those that a task offered as JSON text, stops something."""
-    chosen = [item for item in json.loads(offered) if item["name"] == action]
-    return any(item.get("effect") == "stop" or item.get("style") == "danger" for item in chosen)
+def _counted_hours(
+    actor: Actor, since: dt.datetime, until: dt.datetime
+) -> dict[dt.date, Counter[str]]:
+    """By the reader's day, what was counted when each hour was over."""
+    counts: dict[dt.date, Counter[str]] = defaultdict(Counter)
+    rows = DecidedHour.objects.visible_to(actor).filter(hour__gte=since, hour__lt=until)
+    by_hour = rows.order_by().values("hour").annotate(**{name: Sum(name) for name in COLUMNS})
+    for hour, *numbers in by_hour.values_list("hour", *COLUMNS):
+        day = timezone.localtime(hour).date()
+        counts[day].update(dict(zip(COLUMNS, numbers, strict=True)))
+    return counts
+
+
+def _count_singly(
+    counts: dict[dt.date, Counter[str]], actor: Actor, since: dt.datetime, until: dt.datetime
+) -> bool:
+    """Add what is in no counted hour that this person sees; whether there is more than was read.
+
+    That is what came after those hours, and before them what they see for who they are.
+    """
+    seen: QuerySet[UserTask] = UserTask.objects.visible_to(actor).exclude(status=TaskStatus.PENDING)
+    before = seen.filter(completed_at__gte=since, completed_at__lt=until)
+    beside = before.exclude(of_open_sorts(actor))
+    lots = [seen.filter(completed_at__gte=until)]
+    lots += [beside.filter(mine) for mine in seen_as_a_person(actor)] if until > since else []
+    found: dict[Any, Any] = {}
+    for rows in lots:
+        read = counted(rows.order_by("-completed_at"), "pk")[: MAX_DECIDED + 1]
+        found |= {row[0]: row[1:] for row in read}
+    for row in list(found.values())[:MAX_DECIDED]:
+        count(counts[timezone.localtime(row[-1]).date()], row)
+    return len(found) > MAX_DECIDED
+
+
+def _minutes(counts: Counter[str]) -> float | None:
+    seconds = median_seconds(counts)
+    return None if seconds is None else round(seconds / 60, 1)
 
 
 def alarms(actor: Actor, now: dt.datetime) -> list[Alarm]:
@@ -134,18 +145,20 @@ def alarms(actor: Actor, now: dt.datetime) -> list[Alarm]:
     pending = UserTask.objects.visible_to(actor).pending()
     queue = "/admin/review/approvals/"
     found = [
-        Alarm("waiting", _capped(pending), queue),
+        Alarm("waiting", capped_count(actor, pending, MAX_COUNTED), queue),
         Alarm(
-            "past their deadline", _capped(pending.filter(due_at__lte=now)), f"{queue}?flag=overdue"
+            "past their deadline",
+            capped_count(actor, pending.filter(due_at__lte=now), MAX_COUNTED),
+            f"{queue}?flag=overdue",
         ),
         Alarm(
             "with an unknown outcome",
-            _capped(pending.filter(about=About.OUTCOME)),
+            capped_count(actor, pending.filter(about=About.OUTCOME), MAX_COUNTED),
             f"{queue}?flag=unknown",
         ),
         Alarm(
             "that nobody can decide",
-            _capped(pending.filter(unroutable=True)),
+            capped_count(actor, pending.filter(unroutable=True), MAX_COUNTED),
             f"{queue}?flag=unroutable",
         ),
     ]
@@ -166,5 +179,5 @@ def alarms(actor: Actor, now: dt.datetime) -> list[Alarm]:
     return found
 
 
-def _capped(rows: QuerySet[UserTask] | QuerySet[Delivery] | QuerySet[Notification]) -> int:
+def _capped(rows: QuerySet[Delivery] | QuerySet[Notification]) -> int:
     return rows.order_by().values("pk")[:MAX_COUNTED].count()

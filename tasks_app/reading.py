@@ -11,6 +11,7 @@ from accounts_app.states import ActorType, Permission
 from guard_app.models import Detection
 from integrations_app.models import Run, Session, ToolCall
 from tasks_app.models import UserTask
+from tasks_app.scoping import of_open_sorts, seen_as_a_person
 
 _EVERYTHING = (Permission.SEE_ALL_TASKS, Permission.SEE_SUMMARIES, Permission.SEE_MASKED)
 
@@ -47,7 +48,11 @@ def _narrowed(
 ) -> QuerySet[Any]:
     if actor.type != ActorType.USER or any(actor.can(permission) for permission in _EVERYTHING):
         return rows
-    seen = Q(Exists(UserTask.objects.visible_to(actor).filter(**{member: OuterRef("pk")})))
+    tasks = UserTask.objects.visible_to(actor).filter(**{member: OuterRef("pk")})
+    seen = Q(pk__in=[])
+    # One by one, because PostgreSQL finds each by an index, and all at once by none.
+    for lot in (of_open_sorts(actor), *seen_as_a_person(actor)):
+        seen |= Q(Exists(tasks.filter(lot)))
     if actor.can(Permission.SEE_ANOMALIES):
         # Of what the guard hit there need not be a task: it may be blocked, or one hit of many.
         hits = Detection.objects.visible_to(actor).filter(**{hit: OuterRef("pk")})

@@ -22,7 +22,7 @@ from tasks_app.models import (
     UserTask,
     Vote,
 )
-from tasks_app.scoping import DUE_OR_NEVER
+from tasks_app.scoping import DUE_OR_NEVER, of_open_sorts, seen_as_a_person, sees_every_task
 from tasks_app.services.notification_settings import EMAIL, channels_of
 from tasks_app.states import GROUPS, PRESENCE_SECONDS, About, NoticeStatus, TaskStatus
 
@@ -66,22 +66,27 @@ class Wanted:
 
 def queue(actor: Actor, wanted: Wanted, now: dt.datetime) -> QuerySet[UserTask]:
     """The tasks that somebody asks for, of those that they may see; not ordered."""
-    rows: QuerySet[UserTask] = UserTask.objects.visible_to(actor)
+    rows = UserTask.objects.visible_to(actor)
     if wanted.tab == COMPLETED:
         # Said by the time too, which lets the index begin behind all that is pending.
         rows = rows.exclude(status=TaskStatus.PENDING).filter(completed_at__isnull=False)
     else:
-        rows = rows.filter(status=TaskStatus.PENDING)
+        rows = rows.pending()
     if wanted.group:
-        rows = rows.filter(kind__in=GROUPS[wanted.group])
+        rows = rows.of_kinds(GROUPS[wanted.group])
     if wanted.agent:
-        rows = rows.filter(agent__slug=wanted.agent)
+        # The id beforehand: joined by its slug, the planner takes every agent for a frequent one.
+        agents = Agent.objects.in_workspace(actor.workspace_id).filter(slug=wanted.agent)
+        rows = rows.filter(agent__in=list(agents.values_list("pk", flat=True)))
     if wanted.person:
         rows = rows.filter(_of_person(actor, wanted.person))
     if wanted.text:
         rows = rows.filter(_with_text(actor, wanted.text))
     if wanted.since:
         rows = rows.filter(created_at__gte=wanted.since)
+        if wanted.tab == COMPLETED:
+            # Nothing ends before it is there: so the index in that order ends here.
+            rows = rows.filter(completed_at__gte=wanted.since)
     if wanted.until:
         rows = rows.filter(created_at__lt=wanted.until)
     return _flagged(actor, rows, wanted.flag, now)
@@ -95,8 +100,9 @@ def agents_to_filter_by(actor: Actor) -> QuerySet[Agent]:
     rows: QuerySet[Agent] = Agent.objects.visible_to(actor)
     if actor.limited_to is not None:
         seen = UserTask.objects.visible_to(actor).pending().filter(named=True).order_by()
-        named = Agent.objects.in_workspace(actor.workspace_id).filter(pk__in=seen.values("agent"))
-        rows = rows | named
+        lots = [lot.values_list("agent", flat=True).distinct() for lot in lots_of(actor, seen)]
+        named = Agent.objects.in_workspace(actor.workspace_id)
+        rows = rows | named.filter(pk__in={pk for lot in lots for pk in lot})
     return rows.order_by("name").only("name", "slug")
 
 
@@ -131,15 +137,40 @@ def _flagged(
     return rows
 
 
+def lots_of(actor: Actor, rows: QuerySet[UserTask]) -> list[QuerySet[UserTask]]:
+    """Visible rows in lots that an index leads to each; some rows are in several.
+
+    For a limited operator, PostgreSQL goes through everything that is pending: no index knows the
+    agents that they are limited to and the tasks that name them at once.
+    """
+    if actor.limited_to is None or sees_every_task(actor):
+        return [rows]
+    return [rows.filter(lot) for lot in (of_open_sorts(actor), *seen_as_a_person(actor))]
+
+
+def capped_count(actor: Actor, rows: QuerySet[UserTask], most: int) -> int:
+    """How many of these visible rows there are, counted to `most`."""
+    lots = lots_of(actor, rows.order_by())
+    if len(lots) == 1:
+        return lots[0].values("pk")[:most].count()
+    found = {pk for lot in lots for pk in lot.values_list("pk", flat=True)[:most]}
+    return min(most, len(found))
+
+
 def page_of(
-    rows: QuerySet[UserTask], sort: str, after: tuple[dt.datetime, UUID] | None, size: int
+    actor: Actor,
+    rows: QuerySet[UserTask],
+    sort: str,
+    after: tuple[dt.datetime, UUID] | None,
+    size: int,
 ) -> tuple[list[UserTask], bool]:
     """One stretch of a queue, with all that a card reads, and whether there is more.
 
     It is stable while rows arrive.
 
     Args:
-        rows: visible, filtered.
+        actor: who reads.
+        rows: visible to them, filtered.
         sort: a name in `SORTS`.
         after: column and key of the last row that was shown.
         size: how many.
@@ -157,7 +188,10 @@ def page_of(
     sign = "-" if descending else ""
     # The keys first, alone: with all the joins in one statement the planner may join and sort
     # every pending row for the twenty that are shown.
-    keys = list(rows.order_by(order, f"{sign}pk").values_list("pk", flat=True)[: size + 1])
+    places: set[tuple[dt.datetime, UUID]] = set()
+    for lot in lots_of(actor, rows):
+        places |= set(lot.order_by(order, f"{sign}pk").values_list(column, "pk")[: size + 1])
+    keys = [key for _, key in sorted(places, reverse=descending)[: size + 1]]
     found = with_tokens(with_everything(UserTask.objects.filter(pk__in=keys[:size])))
     tasks = sorted(found, key=lambda task: keys.index(task.pk))
     return tasks, len(keys) > size
@@ -176,9 +210,12 @@ def with_everything(rows: QuerySet[UserTask]) -> QuerySet[UserTask]:
     ).prefetch_related("reviewer_rows")
 
 
-def counts_by_group(rows: QuerySet[UserTask]) -> tuple[dict[str, int], bool]:
+def counts_by_group(actor: Actor, rows: QuerySet[UserTask]) -> tuple[dict[str, int], bool]:
     """How many tasks of each group are among the first 500, and whether there are more."""
-    kinds = list(rows.order_by().values_list("kind", flat=True)[: MAX_COUNTED + 1])
+    pairs: dict[UUID, str] = {}
+    for lot in lots_of(actor, rows.order_by()):
+        pairs |= dict(lot.values_list("pk", "kind")[: MAX_COUNTED + 1])
+    kinds = list(pairs.values())
     found = Counter(kinds[:MAX_COUNTED])
     counts = {name: sum(found[kind] for kind in members) for name, members in GROUPS.items()}
     return {"": sum(found.values()), **counts}, len(kinds) > MAX_COUNTED
@@ -186,8 +223,7 @@ def counts_by_group(rows: QuerySet[UserTask]) -> tuple[dict[str, int], bool]:
 
 def pending_count(actor: Actor) -> int:
     """The live count of the navigation: capped, over visible rows."""
-    rows = UserTask.objects.visible_to(actor).pending()
-    return rows.order_by().values("pk")[:100].count()
+    return capped_count(actor, UserTask.objects.visible_to(actor).pending(), 100)
 
 
 def states_of(actor: Actor, ids: Iterable[UUID]) -> dict[str, str]:
@@ -274,7 +310,11 @@ def earlier_decisions(
         .select_related("tool_call")
         .only(*_EARLIER)
     )
-    for task in seen.order_by("-completed_at", "-pk")[:EARLIER_LOOKED_AT]:
+    newest: dict[UUID, UserTask] = {}
+    for lot in lots_of(actor, seen.order_by("-completed_at", "-pk")):
+        newest |= {task.pk: task for task in lot[:EARLIER_LOOKED_AT]}
+    order = sorted(newest.values(), key=lambda task: (task.completed_at, task.pk), reverse=True)
+    for task in order[:EARLIER_LOOKED_AT]:
         if task.timed_out or task.about != About.CALL or task.tool_call is None:
             continue
         pair = task.agent_id, task.tool_call.operation_id

@@ -42,7 +42,9 @@ class AuditEntry(models.Model):
             models.UniqueConstraint(fields=["workspace", "sequence"], name="audit_sequence_once")
         ]
         indexes: ClassVar = [
-            models.Index(fields=["workspace", "target_type", "target_id"], name="audit_target")
+            models.Index(fields=["workspace", "target_type", "target_id"], name="audit_target"),
+            models.Index(fields=["workspace", "actor_id", "-sequence"], name="audit_actor"),
+            models.Index(fields=["workspace", "verb", "-sequence"], name="audit_verb"),
         ]
 
     def __str__(self) -> str:

@@ -52,7 +52,13 @@ class Incident(WorkspaceModel):
             ),
         ]
         indexes: ClassVar = [
-            models.Index(fields=["workspace", "-created_at", "-id"], name="incident_list")
+            models.Index(fields=["workspace", "-created_at", "-id"], name="incident_list"),
+            models.Index(fields=["workspace", "-last_seen_at", "-id"], name="incident_newest"),
+            models.Index(
+                fields=["workspace", "-last_seen_at", "-id"],
+                condition=Q(status__in=INCIDENT_OPEN),
+                name="incident_open",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -45,7 +45,7 @@ class ApprovalsPage(Page):
         rows = selectors.queue(self.actor, wanted, now)
         after = after_of(request.GET.get("after", ""))
         size = PAGE_SIZE if wanted.tab == selectors.PENDING else 2 * PAGE_SIZE
-        tasks, has_more = selectors.page_of(rows, wanted.sort, after, size)
+        tasks, has_more = selectors.page_of(self.actor, rows, wanted.sort, after, size)
         more = after_text(tasks[-1], wanted.sort) if has_more else ""
         found: dict[str, Any] = {
             "cards": cards_of(self.actor, tasks, now),
@@ -70,7 +70,7 @@ class ApprovalsPage(Page):
         more = False
         if wanted.tab == selectors.PENDING:
             all_kinds = selectors.queue(self.actor, without_group(wanted), now)
-            counts, more = selectors.counts_by_group(all_kinds)
+            counts, more = selectors.counts_by_group(self.actor, all_kinds)
         return {
             "hitl": workspace_settings(self.actor.workspace_id).hitl,
             "tabs": tab_links(request.GET, wanted),
@@ -106,7 +106,8 @@ class StatesPage(Page):
         """Whether tasks wait after the last one that the page shows."""
         wanted = wanted_of(query)
         rows = selectors.queue(self.actor, wanted, db_now())
-        tasks, _ = selectors.page_of(rows, wanted.sort, after_of(query.get("after", "")), 1)
+        after = after_of(query.get("after", ""))
+        tasks, _ = selectors.page_of(self.actor, rows, wanted.sort, after, 1)
         return bool(tasks)
 
 

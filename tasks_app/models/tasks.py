@@ -122,6 +122,24 @@ class UserTask(WorkspaceModel):
             models.Index(fields=["workspace", "status", "-created_at", "-id"], name="task_list"),
             models.Index(fields=["workspace", "-created_at", "-id"], name="task_newest"),
             models.Index(fields=["workspace", "-completed_at", "-id"], name="task_decided"),
+            models.Index(
+                fields=["workspace", "agent", "-completed_at", "-id"], name="task_decided_of_agent"
+            ),
+            models.Index(
+                fields=["workspace", "agent", "created_at", "id"],
+                condition=Q(status="pending"),
+                name="task_pending_of_agent",
+            ),
+            models.Index(
+                fields=["workspace", "kind", "created_at", "id"],
+                condition=Q(status="pending"),
+                name="task_pending_of_kind",
+            ),
+            models.Index(
+                fields=["session"],
+                condition=Q(kind__in=["anomaly_alert", "anomaly_review"]),
+                name="task_anomaly_in_session",
+            ),
             models.Index(fields=["due_at"], condition=Q(status="pending"), name="task_due"),
             models.Index(
                 F("workspace"),

@@ -32,6 +32,7 @@ from tasks_app.services.claims import drop_claim, lapsed_claims
 from tasks_app.services.consistency import CHECKS, check_routes
 from tasks_app.services.deadlines import due_reminders, due_tasks, expire, remind
 from tasks_app.services.notifying import NOTIFY
+from tasks_app.services.tallying import tally
 from tasks_app.services.telling import bury_unheard, due_members, forget_told, tell
 
 BATCH = 500
@@ -85,6 +86,7 @@ def sweep(*, execute_here: bool) -> dict[str, int]:
         done |= {name: work.through(find, act) for name, (find, act) in CHECKS.items()}
         done["routes_changed"] = check_routes()
         done["notifications_forgotten"] = forget_told(BATCH)
+        done["hours_counted"] = tally()
     done["replays_forgotten"] = forget_old()
     forget_windows()
     done["failed"] = work.failed
