@@ -57,7 +57,8 @@ def _openid_connect() -> dict[str, Any]:
         "secret": _env("ASSENT_OIDC_CLIENT_SECRET"),
         "settings": {"server_url": issuer, "oauth_pkce_enabled": True},
     }
-    return {"openid_connect": {"APPS": [app]}}
+    checked = "accounts_app.backoffice.openid_connect.Provider"
+    return {"openid_connect": {"APPS": [app], "provider_class": checked}}
 
 
 ASSENT_HOME = Path(_env("ASSENT_HOME", str(BASE_DIR / "var")))

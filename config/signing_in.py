@@ -5,9 +5,11 @@ is; a workspace admin gives it.
 """
 
 from allauth.account import views as account
+from allauth.socialaccount.providers.openid_connect.views import login
 from django.conf import settings
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
+from accounts_app.backoffice.openid_connect import callback
 from accounts_app.backoffice.signing_in import sign_in
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -32,8 +34,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     ),
     path("2fa/", include("allauth.mfa.urls")),
 ]
+OPENID_CONNECT: list[URLPattern | URLResolver] = [
+    path("3rdparty/", include("allauth.socialaccount.urls")),
+    path("oidc/<slug:provider_id>/login/", login, name="openid_connect_login"),
+    path("oidc/<slug:provider_id>/login/callback/", callback, name="openid_connect_callback"),
+]
 if settings.SOCIALACCOUNT_PROVIDERS:
-    urlpatterns += [
-        path("3rdparty/", include("allauth.socialaccount.urls")),
-        path("", include("allauth.socialaccount.providers.openid_connect.urls")),
-    ]
+    urlpatterns += OPENID_CONNECT
