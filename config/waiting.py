@@ -28,6 +28,8 @@ PENDING_HEADER = b"x-assent-pending"
 BODY_HEADERS = (b"content-length", b"transfer-encoding")
 LONGEST_WAIT = 60.0
 MOST_WAITERS = 10_000
+TICK_SECONDS = 0.02
+"""A wait may last so much longer, for the sake of one timer for all."""
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _DECIMAL = re.compile(r"(?:[0-9]{1,9}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})", re.ASCII)
@@ -58,7 +60,7 @@ class WaitingLayer:
         self.hub = hub
         self.limit = limit
         self._open = 0
-        self._held: set[_Waiter] = set()
+        self._held = _Held()
         self._closing = False
 
     @property
@@ -69,79 +71,135 @@ class WaitingLayer:
     def release(self) -> None:
         """Answer every held request with the present state, and hold no more: we are stopping."""
         self._closing = True
-        for waiter in self._held:
-            waiter.wake()
+        self._held.wake_all()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Pass on or hold; no coroutine of its own, which each held request would keep."""
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
+            return self.app(scope, receive, send)
         wish = _wish(scope)
         if wish is None or self._closing or self._open >= self.limit:
-            await self.app(_inside(scope), receive, _without_mark(send))
-            return
-        self._open += 1
-        try:
-            answer = await self._hold(_inside(scope, held=True), receive, *wish)
-        finally:
-            self._open -= 1
-        for message in answer.messages if answer else ():
-            await send(message)
+            return self.app(_inside(scope), receive, _without_mark(send))
+        return self._hold(scope, receive, send, *wish)
 
     async def _hold(
-        self, scope: Scope, receive: Receive, topic: str, seconds: float
-    ) -> "_Answer | None":
-        """The answer to give, or None when the client has gone."""
-        clock = asyncio.get_running_loop().time
-        over = clock() + seconds
-        waiter = _Waiter()
-        self._held.add(waiter)
+        self, scope: Scope, receive: Receive, send: Send, topic: str, seconds: float
+    ) -> None:
+        """Ask until the answer is settled or the time over, and give it unless the client left."""
+        waiter = self._held.add(seconds)
+        asked, answer = False, None
+        self._open += 1
         try:
             with self.hub.subscribe(topic, waiter.wake):
                 while True:
                     # Before asking: what is woken while the view answers leads to a new question.
                     waiter.woken = False
-                    answer = await _ask(self.app, scope)
-                    if not answer.pending or clock() >= over or self._closing:
-                        return answer
+                    answer = await _ask(self.app, _inside(scope, held=True, again=asked))
+                    if not answer.pending or waiter.is_over or self._closing:
+                        break
                     # Thousands may be held for a minute, each with what it still refers to.
-                    del answer
-                    if await waiter.sees_client_go(receive, over):
-                        return None
-                    scope = _as_reask(scope)
+                    asked, answer = True, None
+                    if await waiter.sees_client_go(receive):
+                        break
         finally:
             self._held.discard(waiter)
+            self._open -= 1
+        for message in answer.messages if answer else ():
+            await send(message)
 
 
 class _Waiter:
     """One held request: its client is listened to until that goes, news comes or time is up.
 
-    One task does it all. A second one for the client, and an event for the news, would double what
-    a held request takes.
+    One task does it all, and is interrupted while it listens. A task for the client, an event for
+    the news and a timer for the end would each add a tenth to what a held request takes.
+
+    Args:
+        due: the tick at which its time is over.
     """
 
-    __slots__ = ("_listening", "woken")
+    __slots__ = ("_task", "due", "is_over", "woken")
 
-    def __init__(self) -> None:
-        self.woken = False
-        self._listening: asyncio.Timeout | None = None
+    def __init__(self, due: int) -> None:
+        self.due = due
+        self.is_over = self.woken = False
+        self._task: asyncio.Task[Any] | None = None
 
     def wake(self) -> None:
+        """Have the view asked anew: there is news."""
+        if self._task is not None and not self.woken:
+            self._task.cancel()
         self.woken = True
-        if self._listening is not None and not self._listening.expired():
-            self._listening.reschedule(0)
 
-    async def sees_client_go(self, receive: Receive, over: float) -> bool:
-        """Listen to the client until `over`, on the loop's clock, or until woken."""
+    def end(self) -> None:
+        """Have the view asked for the last time."""
+        self.is_over = True
+        self.wake()
+
+    async def sees_client_go(self, receive: Receive) -> bool:
+        """Listen to the client until it goes, or until woken."""
+        if self.woken:
+            return False
+        task = asyncio.current_task()
+        assert task is not None  # a server runs each request in one
+        others, self._task = task.cancelling(), task
         try:
-            async with asyncio.timeout_at(0 if self.woken else over) as self._listening:
-                while (await receive())["type"] != "http.disconnect":
-                    pass
-                return True
-        except TimeoutError:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            return True
+        except asyncio.CancelledError:
+            if not self.woken or task.uncancel() > others:
+                raise
             return False
         finally:
-            self._listening = None
+            self._task = None
+
+
+class _Held:
+    """Those who are held, by when their time is over: one timer for all of them."""
+
+    def __init__(self) -> None:
+        self._due: dict[int, set[_Waiter]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, seconds: float) -> _Waiter:
+        over = asyncio.get_running_loop().time() + seconds
+        waiter = _Waiter(math.ceil(over / TICK_SECONDS))
+        self._due.setdefault(waiter.due, set()).add(waiter)
+        if self._timer is None or waiter.due * TICK_SECONDS < self._timer.when():
+            self._set_timer()
+        return waiter
+
+    def discard(self, waiter: _Waiter) -> None:
+        others = self._due.get(waiter.due)
+        if others is not None:
+            others.discard(waiter)
+            if not others:
+                del self._due[waiter.due]
+        if not self._due:
+            self._set_timer()
+
+    def wake_all(self) -> None:
+        for waiters in self._due.values():
+            for waiter in waiters:
+                waiter.wake()
+
+    def _set_timer(self) -> None:
+        """Set the one timer to the first tick at which somebody's time is over."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._due:
+            first = min(self._due) * TICK_SECONDS
+            self._timer = asyncio.get_running_loop().call_at(first, self._end_due)
+
+    def _end_due(self) -> None:
+        # A timer may come a moment early.
+        now = asyncio.get_running_loop().time() + TICK_SECONDS / 2
+        for tick in [tick for tick in self._due if tick * TICK_SECONDS <= now]:
+            for waiter in self._due.pop(tick):
+                waiter.end()
+        self._set_timer()
 
 
 class _Answer:
@@ -172,8 +230,7 @@ async def _ask(app: App, scope: Scope) -> _Answer:
         asked = True
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    # A copy, because an application may write into its scope.
-    await app(dict(scope), receive, answer.send)
+    await app(scope, receive, answer.send)
     return answer
 
 
@@ -192,25 +249,20 @@ def _wish(scope: Scope) -> tuple[str, float] | None:
     return topics[-1].lower(), seconds
 
 
-def _inside(scope: Scope, *, held: bool = False) -> Scope:
-    """The scope for the inner application.
+def _inside(scope: Scope, *, held: bool = False, again: bool = False) -> Scope:
+    """The scope for the inner application, made anew for each question: kept by no held request.
 
     Without what would reach a WSGI application under the name of a header of ours: there `_` and
     `-` are the same, so a name with an underscore can imitate any other. A request that is `held`
-    is asked anew, so the body that a GET might have is left out.
+    is asked anew, so the body that a GET might have is left out. Asked `again`, it says so.
     """
     dropped = (REASK_HEADER, PENDING_HEADER, *(BODY_HEADERS if held else ()))
     headers = [
-        (name, value)
-        for name, value in scope["headers"]
-        if b"_" not in name and name.lower() not in dropped
+        pair for pair in scope["headers"] if b"_" not in pair[0] and pair[0].lower() not in dropped
     ]
+    if again:
+        headers.append((REASK_HEADER, REASK_SECRET.encode()))
     return {**scope, "headers": headers}
-
-
-def _as_reask(scope: Scope) -> Scope:
-    headers = [pair for pair in scope["headers"] if pair[0] != REASK_HEADER]
-    return {**scope, "headers": [*headers, (REASK_HEADER, REASK_SECRET.encode())]}
 
 
 def _unmarked(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

@@ -273,6 +273,57 @@ def test_the_topic_is_the_last_id_of_the_path_in_any_case() -> None:
     play(scenario)
 
 
+def test_a_view_that_hangs_keeps_no_other_from_its_end() -> None:
+    async def scenario(stage: Stage) -> None:
+        stuck, never = stage.client("wait=0.03"), asyncio.Event()
+        stage.view.while_asking = never.wait  # type: ignore[assignment]
+        waits = asyncio.create_task(stuck.run())
+        await asyncio.sleep(0)
+        stage.view.while_asking = None
+        for _ in range(3):
+            other = stage.client("wait=0.05")
+            await other.run()
+            assert other.body == b"pending"
+        assert not waits.done()
+        never.set()
+        await waits
+        assert stuck.body == b"pending"
+
+    play(scenario)
+
+
+def test_who_is_cancelled_from_outside_while_woken_stays_cancelled() -> None:
+    async def scenario(stage: Stage) -> None:
+        client, task = await stage.held()
+        stage.hub.wake(TOPIC)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert client.sent == []
+
+    play(scenario)
+
+
+def test_a_request_that_was_woken_can_be_given_a_time_limit_inside() -> None:
+    """An interruption that was taken up leaves no trace in the task, or limits inside would err."""
+
+    async def scenario(stage: Stage) -> None:
+        _, task = await stage.held()
+        seen = []
+
+        async def look() -> None:
+            running = asyncio.current_task()
+            assert running is not None
+            seen.append(running.cancelling())
+
+        stage.view.while_asking, stage.view.pending = look, False
+        stage.hub.wake(TOPIC)
+        await task
+        assert seen == [0]
+
+    play(scenario)
+
+
 def test_a_client_that_goes_away_ends_its_wait() -> None:
     async def scenario(stage: Stage) -> None:
         client, task = await stage.held()
