@@ -107,23 +107,34 @@ class Installation(Server):
         environment = {**self.environment, "ASSENT_FAULTS": faults}
         environment["ASSENT_TEST_SKEW"] = str(skew)
         for child in commands("127.0.0.1", self.port, demo=False):
-            if names and child.name not in names:
-                continue
-            with (self.home / "server.log").open("ab") as log:
-                child.process = subprocess.Popen(
-                    child.command,
-                    cwd=PROJECT,
-                    env=environment,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                    preexec_fn=_die_with_parent,
-                )
-            self.children[child.name] = child
+            if not names or child.name in names:
+                self._launch(child, child.name, environment)
         if not names or "web" in names:
             self._until_it_answers()
         return self
+
+    def start_several(self, name: str, number: int) -> list[str]:
+        """Start a process so many times, as nobody should; by these names each is killed."""
+        environment = {**self.environment, "ASSENT_FAULTS": "", "ASSENT_TEST_SKEW": "0"}
+        several = [f"{name} {position}" for position in range(1, number + 1)]
+        for each in several:
+            (child,) = [c for c in commands("127.0.0.1", self.port, demo=False) if c.name == name]
+            self._launch(child, each, environment)
+        return several
+
+    def _launch(self, child: Child, name: str, environment: dict[str, str]) -> None:
+        with (self.home / "server.log").open("ab") as log:
+            child.process = subprocess.Popen(
+                child.command,
+                cwd=PROJECT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
+            )
+        self.children[name] = child
 
     def kill(self, *names: str) -> None:
         """SIGKILL, these or all."""
