@@ -83,5 +83,5 @@ def failures_by_rule(found: list[Detection]) -> list[tuple[GuardRule, int]]:
 
 def open_incidents(actor: Actor) -> int:
     """How many incidents wait for somebody, for the navigation; counted to 100 at most."""
-    rows = Incident.objects.visible_to(actor).filter(status=IncidentStatus.OPEN)
+    rows = Incident.objects.visible_to(actor).of_statuses(IncidentStatus.OPEN)
     return rows.order_by().values("pk")[:100].count()

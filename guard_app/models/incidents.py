@@ -1,8 +1,9 @@
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from django.db import models
 from django.db.models import Q
 
+from accounts_app.constants import Constant
 from accounts_app.models import Agent, JSONTextField, User, WorkspaceModel
 from accounts_app.scoping import WorkspaceQuerySet
 from guard_app.states import INCIDENT_OPEN, IncidentStatus, Severity
@@ -11,6 +12,9 @@ from integrations_app.models import Operation
 
 class IncidentQuerySet(WorkspaceQuerySet["Incident"]):
     agent_path = "agent"
+
+    def of_statuses(self, *statuses: IncidentStatus) -> Self:
+        return self.filter(status__in=[Constant(status.value) for status in statuses])
 
 
 class Incident(WorkspaceModel):

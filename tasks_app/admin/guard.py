@@ -38,7 +38,7 @@ class GuardPage(Page):
     def get(self, request: HttpRequest) -> HttpResponseBase:
         now = db_now()
         hits, capped = guard_figures.newest_hits(self.actor, now)
-        open_ones = Incident.objects.visible_to(self.actor).filter(status__in=INCIDENT_OPEN)
+        open_ones = Incident.objects.visible_to(self.actor).of_statuses(*INCIDENT_OPEN)
         frozen = Agent.objects.visible_to(self.actor).filter(frozen_at__isnull=False)
         return self.render(
             effects=guard_figures.hits_by_effect(hits, now, capped),
@@ -67,7 +67,7 @@ class IncidentsPage(Page):
         )
         status = request.GET.get("status", "unresolved")
         if status == "unresolved":
-            rows = rows.filter(status__in=INCIDENT_OPEN)
+            rows = rows.of_statuses(*INCIDENT_OPEN)
         elif status in IncidentStatus.values:
             rows = rows.filter(status=status)
         severity = request.GET.get("severity", "")
