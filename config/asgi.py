@@ -175,7 +175,7 @@ def build() -> App:
     threads = int(os.environ.get("ASSENT_THREADS") or THREADS)
     django = WSGIMiddleware(cast(WSGIApp, get_wsgi_application()), workers=threads)
     hub = hub_for(connection.settings_dict, getattr(settings, "ASSENT_LISTEN_URL", ""))
-    layer = WaitingLayer(Intake(cast(App, django)), hub)
+    layer = WaitingLayer(Intake(cast(App, django)), hub, together=2 * threads)
     return Lifespan(layer, layer, hub)
 
 

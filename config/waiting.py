@@ -28,6 +28,7 @@ PENDING_HEADER = b"x-assent-pending"
 BODY_HEADERS = (b"content-length", b"transfer-encoding")
 LONGEST_WAIT = 60.0
 MOST_WAITERS = 10_000
+TOGETHER = 16
 TICK_SECONDS = 0.02
 """A wait may last so much longer, for the sake of one timer for all."""
 
@@ -53,12 +54,17 @@ class WaitingLayer:
         app: the inner application.
         hub: where topics are woken; a topic is the last UUID of the path.
         limit: how many requests are held at once; those beyond are answered at once.
+        together: how many of them are asked for at once; the others wait where it costs little, so
+            that ten thousand who are woken at once do not queue in the inner application.
     """
 
-    def __init__(self, app: App, hub: Wakes, *, limit: int = MOST_WAITERS) -> None:
+    def __init__(
+        self, app: App, hub: Wakes, *, limit: int = MOST_WAITERS, together: int = TOGETHER
+    ) -> None:
         self.app = app
         self.hub = hub
         self.limit = limit
+        self._turns = asyncio.Semaphore(together)
         self._open = 0
         self._held = _Held()
         self._closing = False
@@ -92,9 +98,10 @@ class WaitingLayer:
         try:
             with self.hub.subscribe(topic, waiter.wake):
                 while True:
-                    # Before asking: what is woken while the view answers leads to a new question.
-                    waiter.woken = False
-                    answer = await _ask(self.app, _inside(scope, held=True, again=asked))
+                    async with self._turns:
+                        # Before asking: what is woken while the view answers is asked anew.
+                        waiter.woken = False
+                        answer = await _ask(self.app, _inside(scope, held=True, again=asked))
                     if not answer.pending or waiter.is_over or self._closing:
                         break
                     # Thousands may be held for a minute, each with what it still refers to.

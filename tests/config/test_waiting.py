@@ -292,6 +292,32 @@ def test_a_view_that_hangs_keeps_no_other_from_its_end() -> None:
     play(scenario)
 
 
+def test_those_who_are_woken_at_once_are_asked_for_a_few_at_a_time() -> None:
+    async def scenario(stage: Stage) -> None:
+        clients = [stage.client() for _ in range(10)]
+        tasks = [asyncio.create_task(client.run()) for client in clients]
+        while stage.view.reasks() != [b""] * 10:
+            await asyncio.sleep(0)
+        asked: list[int] = []
+        now = 0
+
+        async def count() -> None:
+            nonlocal now
+            now += 1
+            asked.append(now)
+            await asyncio.sleep(0)
+            now -= 1
+
+        stage.view.while_asking, stage.view.pending = count, False
+        stage.hub.wake(TOPIC)
+        await asyncio.gather(*tasks)
+        assert len(asked) == 10
+        assert max(asked) == 3
+        assert {client.body for client in clients} == {b"done"}
+
+    play(scenario, together=3)
+
+
 def test_who_is_cancelled_from_outside_while_woken_stays_cancelled() -> None:
     async def scenario(stage: Stage) -> None:
         client, task = await stage.held()
