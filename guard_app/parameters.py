@@ -1,8 +1,13 @@
-"""The parameters of each detector, read strictly (pure)."""
+"""The parameters of each detector: how they are read, and how a form asks for them (pure).
+
+This is the one source: rules that come by the API and rules that come by the form are checked
+here, and the form makes its fields, with their help and examples, from the same lines.
+"""
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, NoReturn
 from zoneinfo import ZoneInfo
 
@@ -19,12 +24,43 @@ MAX_POINTER = 200
 MAX_NAMES = 100
 
 
+class Ask(StrEnum):
+    """How a form asks for a parameter."""
+
+    CODE = "code"
+    WHOLE = "whole"
+    NUMBER = "number"
+    DURATION = "duration"
+    CHOICE = "choice"
+    POINTER = "pointer"
+    SENSITIVITY = "sensitivity"
+    ZONE = "zone"
+    LINES = "lines"
+    SEVERAL = "several"
+    OPERATIONS = "operations"
+
+
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter: what reads it, and whether it may be left out."""
+    """One parameter.
+
+    Args:
+        check: reads it.
+        ask: how a form asks for it.
+        label: what the form calls it.
+        help: what it means, with its unit.
+        example: a value that is right.
+        optional: it may be left out.
+        choices: what is offered, each with what people read.
+    """
 
     check: Callable[[Any, str], None]
+    ask: Ask
+    label: str
+    help: str
+    example: Any
     optional: bool = False
+    choices: tuple[tuple[str, str], ...] = ()
 
 
 def check_parameters(detector: str, raw: Any) -> dict[str, Any]:
@@ -159,38 +195,186 @@ def _operations(value: Any, field: str) -> None:
         _refuse(field, "Name at least one operation, as integration.operation.")
 
 
-_SCOPES = ("run", "session", "agent")
-PARAMETERS: Mapping[Detector, Mapping[str, Parameter]] = {
-    Detector.CONDITION: {"when": Parameter(_when)},
-    Detector.CALL_COUNT: {
-        "scope": Parameter(_one_of(*_SCOPES)),
-        "limit": Parameter(_count),
-        "window_seconds": Parameter(_window, optional=True),
-    },
-    Detector.REPEATED_CALL: {"limit": Parameter(_count)},
-    Detector.BUDGET: {
-        "argument": Parameter(_pointer),
-        "limit": Parameter(_amount),
-        "scope": Parameter(_one_of("run", "session", "participant", "agent")),
-        "window_seconds": Parameter(_window, optional=True),
-    },
-    Detector.RATE_BASELINE: {"sensitivity": Parameter(_sensitivity, optional=True)},
-    Detector.VALUE_RANGE: {
-        "argument": Parameter(_pointer),
-        "sensitivity": Parameter(_sensitivity, optional=True),
-    },
-    Detector.NEW_VALUE: {"argument": Parameter(_pointer)},
-    Detector.NEW_OPERATION: {},
-    Detector.OFF_HOURS: {"timezone": Parameter(_timezone), "hours": Parameter(_hours)},
-    Detector.FAILURE_BURST: {
-        "of": Parameter(_one_of("failed", "rejected")),
-        "limit": Parameter(_count),
-        "window_seconds": Parameter(_window),
-    },
-    Detector.SENSITIVE_DATA: {"types": Parameter(_types, optional=True)},
-    Detector.INJECTION: {},
-    Detector.CHAIN: {"sources": Parameter(_operations), "sinks": Parameter(_operations)},
+_SCOPES = {
+    "run": "In one run, with its sub-agents",
+    "session": "In one session, all runs of it",
+    "participant": "By one participant, all their sessions",
+    "agent": "By one agent, all its sessions",
 }
+_OF = {"failed": "failed", "rejected": "were rejected by people"}
+_TYPES = {
+    "secret": "Secrets: API keys, tokens, passwords",
+    "private_key": "Private keys",
+    "card_number": "Card numbers, with a right check digit",
+    "iban": "IBANs, with a right check digit",
+    "us_ssn": "US social security numbers",
+    "email": "E-mail addresses",
+    "phone": "Phone numbers, like +49 30 1234567",
+}
+
+
+def _scope(*offered: str) -> Parameter:
+    return Parameter(
+        _one_of(*offered),
+        Ask.CHOICE,
+        "Counted",
+        "Which earlier calls are counted together with the present one.",
+        "run",
+        choices=tuple((name, _SCOPES[name]) for name in offered),
+    )
+
+
+def _limit(of_what: str, example: float, *, amount: bool = False) -> Parameter:
+    text = f"{of_what} Strictly more is a hit: the limit itself is still fine."
+    if amount:
+        return Parameter(_amount, Ask.NUMBER, "Limit", text, example)
+    return Parameter(_count, Ask.WHOLE, "Limit", text, example)
+
+
+def _window_of(example: int, *, optional: bool = True) -> Parameter:
+    empty = " Empty: however long ago." if optional else ""
+    return Parameter(
+        _window, Ask.DURATION, "Within", f"How far back it counts.{empty}", example, optional
+    )
+
+
+_ARGUMENT = Parameter(
+    _pointer,
+    Ask.POINTER,
+    "Argument",
+    "The argument of the call that is looked at, as a JSON pointer: /amount is the member amount,"
+    " /customer/id a member of a member.",
+    "/amount",
+)
+_SENSITIVITY = Parameter(
+    _sensitivity,
+    Ask.SENSITIVITY,
+    "Sensitivity",
+    "How far from the usual is suspicious: low 12, medium 6, high 3 times the usual spread.",
+    "low",
+    optional=True,
+    choices=(("low", "Low: only what is far off"), ("medium", "Medium"), ("high", "High")),
+)
+PARAMETERS: Mapping[Detector, Mapping[str, Parameter]] = {
+    Detector.CONDITION: {
+        "when": Parameter(
+            _when,
+            Ask.CODE,
+            "When",
+            "A CEL expression over args (the arguments), operation, agent, session, run, counts"
+            " and now. It is a hit where it is true; empty, it never is.",
+            "has(args.amount) && args.amount > 1000.0",
+        )
+    },
+    Detector.CALL_COUNT: {
+        "scope": _scope("run", "session", "agent"),
+        "limit": _limit("A number of calls, those that were blocked included.", 20),
+        "window_seconds": _window_of(3600),
+    },
+    Detector.REPEATED_CALL: {
+        "limit": _limit("How often the very same call is fine in one run.", 5)
+    },
+    Detector.BUDGET: {
+        "argument": _ARGUMENT,
+        "limit": _limit("A sum, in the unit of the argument.", 500, amount=True),
+        "scope": _scope("run", "session", "participant", "agent"),
+        "window_seconds": _window_of(86_400),
+    },
+    Detector.RATE_BASELINE: {"sensitivity": _SENSITIVITY},
+    Detector.VALUE_RANGE: {"argument": _ARGUMENT, "sensitivity": _SENSITIVITY},
+    Detector.NEW_VALUE: {"argument": _ARGUMENT},
+    Detector.NEW_OPERATION: {},
+    Detector.OFF_HOURS: {
+        "timezone": Parameter(
+            _timezone, Ask.ZONE, "Time zone", "In which the hours are meant.", "Europe/Berlin"
+        ),
+        "hours": Parameter(
+            _hours,
+            Ask.LINES,
+            "Working hours",
+            "One span on each line, like mon-fri 08:00-18:00, sat 09:00-12:00 or 22:00-06:00 for"
+            " every day. A call outside of all of them is a hit.",
+            "mon-fri 08:00-18:00",
+        ),
+    },
+    Detector.FAILURE_BURST: {
+        "of": Parameter(
+            _one_of(*_OF),
+            Ask.CHOICE,
+            "Calls that",
+            "What became of the agent's earlier calls.",
+            "failed",
+            choices=tuple(_OF.items()),
+        ),
+        "limit": _limit("A number of such calls.", 20),
+        "window_seconds": _window_of(600, optional=False),
+    },
+    Detector.SENSITIVE_DATA: {
+        "types": Parameter(
+            _types,
+            Ask.SEVERAL,
+            "Kinds",
+            "None chosen: all but e-mail addresses and phone numbers.",
+            ["secret", "private_key", "card_number"],
+            optional=True,
+            choices=tuple((name, _TYPES[name]) for name in FINDERS),
+        )
+    },
+    Detector.INJECTION: {},
+    Detector.CHAIN: {
+        "sources": Parameter(
+            _operations,
+            Ask.OPERATIONS,
+            "Sources",
+            "Operations that read what is private or not to be trusted.",
+            ["crm.export"],
+        ),
+        "sinks": Parameter(
+            _operations,
+            Ask.OPERATIONS,
+            "Sinks",
+            "Operations that send something out; a call of one, after a source, is a hit.",
+            ["mail.send"],
+        ),
+    },
+}
+WHAT: Mapping[Detector, str] = {
+    Detector.CONDITION: "A condition that you write is true of the call and its arguments.",
+    Detector.CALL_COUNT: "There are more calls than a limit: in a run, a session, or by an agent.",
+    Detector.REPEATED_CALL: "A run makes the same call with equal arguments again and again.",
+    Detector.BUDGET: "An argument adds up to more than a limit, over calls that ran or wait: ten"
+    " refunds of 90, where one of 900 would have been noticed.",
+    Detector.RATE_BASELINE: "The agent makes far more calls within an hour than it usually does at"
+    " this time of the week. It needs three weeks of history; before, it never hits.",
+    Detector.VALUE_RANGE: "A number, or the size of a text or list, lies far out of what the"
+    " operation usually gets. It needs 30 calls that succeeded; before, it never hits.",
+    Detector.NEW_VALUE: "A destination, account or other value that this agent never used with"
+    " this operation in a call that was let through.",
+    Detector.NEW_OPERATION: "The agent calls an operation for the first time, where it called"
+    " others before.",
+    Detector.OFF_HOURS: "The call comes outside of the hours in which the agent should work.",
+    Detector.FAILURE_BURST: "Many calls of the agent failed, or were rejected, in a short time.",
+    Detector.SENSITIVE_DATA: "The arguments hold a secret or personal data, anywhere in them.",
+    Detector.INJECTION: "The arguments hold hidden instructions: invisible or look-alike"
+    " characters, markup that acts, or phrases that talk to a model.",
+    Detector.CHAIN: "A run that read from one of the sources, itself or by a sub-agent, now sends"
+    " to one of the sinks.",
+}
+"""What each detector hits, in a sentence for whoever writes a rule."""
+
+
+def signatures() -> str:
+    """Each detector with its parameters, as the contract writes them."""
+    return " · ".join(
+        f"{detector} {{{', '.join(n + ('?' if p.optional else '') for n, p in known.items())}}}"
+        for detector, known in PARAMETERS.items()
+    )
+
+
+def example_of(detector: str) -> dict[str, Any]:
+    """Parameters of a detector that can be saved, but for operations that are not there."""
+    known = PARAMETERS[Detector(detector)]
+    return {name: parameter.example for name, parameter in known.items()}
 
 
 def _refuse(field: str, detail: str, code: str = "invalid_value") -> NoReturn:

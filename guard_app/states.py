@@ -15,6 +15,15 @@ class GuardEffect(TextChoices):
     TERMINATE_SESSION = "terminate_session", "Terminate the session"
 
 
+WHAT_HAPPENS: dict[GuardEffect, str] = {
+    GuardEffect.ALLOW: "only the hit is recorded; it overrides no other rule.",
+    GuardEffect.ALERT: "the call goes on, and analysts get an alert.",
+    GuardEffect.REVIEW: "the call waits until an analyst lets it go on, or rejects it.",
+    GuardEffect.BLOCK: "the call is not sent, and nobody is asked.",
+    GuardEffect.TERMINATE_SESSION: "the call is not sent, and its session ends with all in it.",
+}
+"""Each effect in a sentence that goes on after its name."""
+
 STRICTNESS = {effect: rank for rank, effect in enumerate(GuardEffect)}
 MILD = frozenset({GuardEffect.ALLOW, GuardEffect.ALERT})
 

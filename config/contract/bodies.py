@@ -15,6 +15,8 @@ from config.contract.words import (
     shape,
     text,
 )
+from guard_app.parameters import signatures
+from guard_app.services.rules import SCOPES
 from integrations_app.actions import MAX_ACTIONS, MAX_NAME, STYLES
 from integrations_app.policies import MAX_TIMEOUT, MIN_TIMEOUT
 from integrations_app.services.catalogue import MAX_SECRET
@@ -132,10 +134,8 @@ MEMBERS: dict[str, dict[str, Schema]] = {
         "to": {"type": "string", "description": "A date or date-time."},
     },
     "RuleBody": {
-        "parameters": {**null(OBJECT), "description": "The detector's own."},
-        "applies_to": null(
-            closed({}, {"agents": null(many(TEXT)), "operations": null(many(TEXT))})
-        ),
+        "parameters": {**null(OBJECT), "description": signatures()},
+        "applies_to": null(closed({}, {name: null(many(TEXT)) for name in SCOPES})),
     },
     "ExtendBody": {"timeout_seconds": SECONDS},
     "FailBody": {"error": {**JSON, "description": "What went wrong; not empty."}},

@@ -125,7 +125,9 @@ RULE = shape(
         "name": TEXT,
         "detector": one_of(Detector.values),
         "parameters": OBJECT,
-        "applies_to": shape({}, {"agents": many(SLUG), "operations": many(TEXT)}),
+        "applies_to": shape(
+            {}, {"agents": many(SLUG), "operations": many(TEXT), "sessions": many(ID)}
+        ),
         "effect": one_of(GuardEffect.values),
         "enabled": FLAG,
         "shadow": {**FLAG, "description": "Hits are recorded and hold nothing up."},

@@ -13,6 +13,7 @@ from accounts_app.backoffice.pages import Page, register
 from accounts_app.clock import db_now
 from guard_app.admin.rules import READ, WRITE
 from guard_app.models import GuardRule, Replay
+from guard_app.services.named import Catalogue, Draft
 from guard_app.services.replays import get_replay, start_replay
 from guard_app.services.rules import get_rule
 from guard_app.states import GuardEffect, ReplayStatus
@@ -55,6 +56,7 @@ class ReplayStartPage(FormPage):
         return {
             "title": f"Replay: {self.rule.name}",
             "rule": self.rule,
+            "trouble": Catalogue(self.actor, [self.rule]).trouble_of(self.rule),
             "earlier": list(rows[:10]),
         }
 
@@ -81,6 +83,9 @@ class ReplayPage(Page):
     def get(self, request: HttpRequest, pk: Any) -> HttpResponseBase:
         replay = get_replay(self.actor, pk)
         names = {"title": f"Replay: {replay.name}", **_numbers(replay)}
+        draft = replay.draft if isinstance(replay.draft, dict) else {}
+        named = Draft(draft.get("parameters"), draft.get("applies_to"))
+        names["trouble"] = Catalogue(self.actor, [named]).trouble_of(named)
         if request.headers.get("HX-Request"):
             return self.part("guard_app/parts/replay.html", **names)
         return self.render(**names)

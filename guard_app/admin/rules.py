@@ -1,97 +1,32 @@
 """Rules: found, edited, and checked against recent calls while they are typed."""
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
-from django import forms
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 
-from accounts_app.backoffice.forms import BackOfficeForm, FormPage, JsonField, NamedForm, slug_field
+from accounts_app.backoffice.forms import BackOfficeForm, FormPage
 from accounts_app.backoffice.lists import listed
 from accounts_app.backoffice.pages import Page, register
-from accounts_app.errors import DomainError
-from accounts_app.models import Agent
+from accounts_app.errors import DomainError, Invalid
 from accounts_app.services.workspace_settings import workspace_settings
 from accounts_app.states import Permission
+from guard_app.admin.rule_form import RuleForm, empty_form
 from guard_app.models import GuardRule
+from guard_app.parameters import WHAT
 from guard_app.services.defaults import install_rules
+from guard_app.services.named import Catalogue
 from guard_app.services.reach import reach_of
+from guard_app.services.replay_start import WARM_UP
 from guard_app.services.replays import preview
 from guard_app.services.rule_tally import tally_of
-from guard_app.services.rules import RuleValues, get_rule, put_rule
-from guard_app.states import Detector, GuardEffect
-from integrations_app.models import Operation
+from guard_app.services.rules import get_rule, put_rule
+from guard_app.states import Detector
 
 READ = (Permission.SEE_ANOMALIES, Permission.SEE_ALL_TASKS, Permission.READ_AUDIT)
 WRITE = (Permission.DECIDE_ANOMALIES,)
-MOST = 500
-EXAMPLES = {
-    Detector.CONDITION: '{"when": "args.amount > 1000 && counts.run > 3"}',
-    Detector.CALL_COUNT: '{"scope": "run", "limit": 20, "window_seconds": 3600}',
-    Detector.REPEATED_CALL: '{"limit": 5}',
-    Detector.BUDGET: '{"argument": "/amount", "limit": 500, "scope": "participant",'
-    ' "window_seconds": 86400}',
-    Detector.RATE_BASELINE: '{"sensitivity": "low"}',
-    Detector.VALUE_RANGE: '{"argument": "/amount", "sensitivity": "low"}',
-    Detector.NEW_VALUE: '{"argument": "/host"}',
-    Detector.NEW_OPERATION: "{}",
-    Detector.OFF_HOURS: '{"timezone": "Europe/Berlin", "hours": "mon-fri 08:00-18:00"}',
-    Detector.FAILURE_BURST: '{"of": "failed", "limit": 20, "window_seconds": 600}',
-    Detector.SENSITIVE_DATA: '{"types": ["secret", "card_number"]}',
-    Detector.INJECTION: "{}",
-    Detector.CHAIN: '{"sources": ["integration.read"], "sinks": ["integration.send"]}',
-}
-
-
-class RuleForm(NamedForm):
-    """Every member of the contract's rule, each refusal next to its field."""
-
-    members = {"applies_to.agents": "agents", "applies_to.operations": "operations"}
-
-    name = forms.CharField(max_length=120, help_text="What people read on the card.")
-    slug = slug_field("How the API names it; it cannot be changed later.")
-    expected_version = forms.IntegerField(widget=forms.HiddenInput, min_value=0)
-    detector = forms.ChoiceField(choices=Detector.choices)
-    parameters = JsonField(
-        rows=5, help_text="What the detector needs, as JSON; see the examples below."
-    )
-    agents = forms.MultipleChoiceField(required=False, help_text="None chosen: every agent.")
-    operations = forms.MultipleChoiceField(
-        required=False, help_text="None chosen: every operation."
-    )
-    effect = forms.ChoiceField(choices=GuardEffect.choices)
-    enabled = forms.BooleanField(required=False)
-    shadow = forms.BooleanField(
-        required=False, help_text="Record what it would have done, and do nothing."
-    )
-    asynchronous = forms.BooleanField(
-        required=False, help_text="Look after the call went its way; such a rule can only alert."
-    )
-
-    def __init__(self, *args: Any, actor: Any, new: bool, **options: Any) -> None:
-        super().__init__(*args, **options)
-        agents = Agent.objects.visible_to(actor).values_list("slug", "name")
-        self._offer("agents", list(agents[:MOST]))
-        rows = Operation.objects.visible_to(actor).select_related("integration")[:MOST]
-        self._offer("operations", [(row.reference, row.reference) for row in rows])
-        if not new:
-            del self.fields["slug"]
-
-    def _offer(self, name: str, choices: list[tuple[str, str]]) -> None:
-        field = self.fields[name]
-        if isinstance(field, forms.MultipleChoiceField):
-            field.choices = choices
-
-    def values(self) -> RuleValues:
-        """What was typed, as the service takes it."""
-        data = self.cleaned_data
-        chosen = {name: data[name] for name in ("agents", "operations") if data[name]}
-        names = ("name", "detector", "effect", "enabled", "shadow", "asynchronous")
-        parameters = {} if data["parameters"] is None else data["parameters"]
-        return RuleValues(
-            **{name: data[name] for name in names}, parameters=parameters, applies_to=chosen
-        )
 
 
 @register("guard/rules/", "guard_rules")
@@ -104,8 +39,12 @@ class RulesPage(Page):
 
     def get(self, request: HttpRequest) -> HttpResponseBase:
         rows = GuardRule.objects.visible_to(self.actor).order_by("-enabled", "shadow", "slug")
+        found = listed(request, rows, ("slug", "name", "detector"))
+        catalogue = Catalogue(self.actor, found.rows)
+        for row in found.rows:
+            row.trouble = catalogue.trouble_of(row)
         return self.render(
-            listed=listed(request, rows, ("slug", "name", "detector")),
+            listed=found,
             may_write=self.actor.can(WRITE[0]),
             screens=workspace_settings(self.actor.workspace_id).guard,
         )
@@ -120,8 +59,7 @@ class RuleFormPage(FormPage):
     parents = (("Rules", "admin:guard_rules"),)
 
     def more(self) -> dict[str, Any]:
-        examples = [(Detector(name).label, name, text) for name, text in EXAMPLES.items()]
-        return {"examples": examples}
+        return {"detectors": [(Detector(name), text) for name, text in WHAT.items()]}
 
 
 @register("add/guard-rule/", "guard_rule_add")
@@ -132,9 +70,14 @@ class RuleAddPage(RuleFormPage):
     permissions = WRITE
     made: GuardRule
 
+    def get(self, request: HttpRequest, **names: Any) -> HttpResponseBase:
+        if request.GET.get("detector") in Detector.values:
+            return super().get(request, **names)
+        return self.render(template="guard_app/detectors.html", **self.more())
+
     def build_form(self, data: Any) -> BackOfficeForm:
-        initial = {"parameters": {}, "enabled": True, "shadow": True, "expected_version": 0}
-        return RuleForm(data, initial=initial, actor=self.actor, new=True)
+        asked = self.request.GET.get("detector", "")
+        return empty_form(self.actor, asked, data)
 
     def save(self, form: BackOfficeForm) -> str:
         assert isinstance(form, RuleForm)
@@ -183,6 +126,7 @@ class RulePage(RuleFormPage):
         return {
             **super().more(),
             "title": self.row.name,
+            "trouble": Catalogue(self.actor, [self.row]).trouble_of(self.row),
             "rule": self.row,
             "newest": list(newest.order_by("-created_at", "-pk")[:10]),
             "tally": tally_of(self.row),
@@ -203,12 +147,47 @@ class RuleCheckPart(Page):
 
     def post(self, request: HttpRequest) -> HttpResponseBase:
         form = RuleForm(request.POST, actor=self.actor, new=False)
+        form.fields["name"].required = False
         template = "guard_app/parts/check.html"
         if not form.is_valid():
-            fields = ", ".join(name for name in form.errors if name != "name")
-            return self.part(template, refusal=f"Not yet complete: {fields or 'the name'}.")
+            fields = ", ".join(str(form[name].label).lower() for name in form.errors)
+            return self.part(template, refusal=f"Not yet complete: {fields}.")
+        values = replace(form.values(), name=form.cleaned_data["name"] or "Draft")
         try:
-            tally = preview(self.actor, form.values())
+            tally = preview(self.actor, values)
         except DomainError as refusal:
-            return self.part(template, refusal=refusal.detail)
-        return self.part(template, tally=tally, reach=reach_of(self.actor, form.values()))
+            return self.part(template, refusal=_told(form, refusal))
+        window = values.parameters.get("window_seconds") or 0
+        return self.part(
+            template,
+            tally=tally,
+            reach=reach_of(self.actor, values),
+            is_short=window > WARM_UP.total_seconds(),
+        )
+
+
+def _told(form: RuleForm, refusal: DomainError) -> str:
+    """What is missing or wrong, by the names that the form has for it."""
+    if not isinstance(refusal, Invalid):
+        return refusal.detail
+    missing = [error for error in refusal.errors if error.code == "required"]
+    if missing:
+        names = [form.field_of(error.field) for error in missing]
+        labels = [str(form[name].label).lower() for name in names if name]
+        return f"Not yet complete: {', '.join(labels)}."
+    told = []
+    for error in refusal.errors:
+        field = form.field_of(error.field)
+        told.append(f"{form[field].label}: {error.detail}" if field else error.detail)
+    return " ".join(told)
+
+
+@register("add/guard-rule/parameters/", "guard_rule_parameters")
+class RuleParametersPart(Page):
+    """The fields of the detector that was chosen, with examples in them."""
+
+    permissions = WRITE
+
+    def get(self, request: HttpRequest) -> HttpResponseBase:
+        form = empty_form(self.actor, request.GET.get("detector", ""))
+        return self.part("guard_app/parts/parameters.html", form=form)

@@ -23,9 +23,15 @@ class ReadyRule:
     def agents(self) -> frozenset[str]:
         return frozenset(self.rule.applies_to.get("agents") or ())
 
+    @cached_property
+    def sessions(self) -> frozenset[str]:
+        return frozenset(self.rule.applies_to.get("sessions") or ())
+
     def is_about(self, call: ScreenedCall, history: History) -> bool:
         """Whether it is about this call; a parent run's rules hold for its sub-agents too."""
         if self.operations and call.operation not in self.operations:
+            return False
+        if self.sessions and str(call.session.get("id")) not in self.sessions:
             return False
         if not self.agents or call.agent in self.agents:
             return True

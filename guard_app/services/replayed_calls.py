@@ -48,6 +48,7 @@ class ReplayedCalls:
         self.effect = draft["effect"]
         self.operations = draft["applies_to"].get("operations")
         self.agents = set(draft["applies_to"].get("agents") or ())
+        self.sessions = set(draft["applies_to"].get("sessions") or ())
         ids = {name: UUID(pk) for name, pk in draft["references"].items()}
         counted = tuple(ids[name] for name in self.operations or ())
         self.rule = Rule(draft["parameters"], counted, ids)
@@ -151,6 +152,8 @@ class ReplayedCalls:
 
     def _applies(self, call: ToolCall) -> bool:
         if self.operations and call.operation.reference not in self.operations:
+            return False
+        if self.sessions and str(call.run.session_id) not in self.sessions:
             return False
         if not self.agents or call.agent.slug in self.agents:
             return True

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
+from uuid import UUID
 
 from accounts_app.errors import Conflict, FieldError, Invalid, NotFound
 from accounts_app.models import Agent
@@ -12,9 +13,11 @@ from accounts_app.services.unit import unit_of_work
 from guard_app.models import GuardRule
 from guard_app.parameters import check_parameters, names
 from guard_app.states import MILD, Detector, GuardEffect
-from integrations_app.models import Operation
+from integrations_app.models import Operation, Session
 
 register_verbs({"rule.created": "added the guard rule", "rule.changed": "changed the guard rule"})
+SCOPES: Final = ("agents", "operations", "sessions")
+"""What a rule can be limited to; none of one is all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,7 @@ def check_rule(actor: Actor, values: RuleValues) -> dict[str, Any]:
     parameters = check_parameters(values.detector, values.parameters)
     applies_to = _check_applies(values.applies_to)
     _check_agents(actor, applies_to.get("agents", []))
+    _check_sessions(actor, applies_to.get("sessions", []))
     references: dict[str, str] = {}
     for place, listed in (
         ("applies_to.operations", applies_to.get("operations", [])),
@@ -131,12 +135,12 @@ def check_rule(actor: Actor, values: RuleValues) -> dict[str, Any]:
 
 def _check_applies(raw: Any) -> dict[str, list[str]]:
     if not isinstance(raw, Mapping):
-        _refuse("applies_to", "Must be an object with agents and operations.")
+        _refuse("applies_to", "Must be an object with agents, operations and sessions.")
     for name in raw:
-        if name not in ("agents", "operations"):
-            _refuse(f"applies_to.{name}", "Known: agents, operations.", "unknown_field")
+        if name not in SCOPES:
+            _refuse(f"applies_to.{name}", f"Known: {', '.join(SCOPES)}.", "unknown_field")
     applies = {}
-    for name in ("agents", "operations"):
+    for name in SCOPES:
         if raw.get(name) is not None:
             names(raw[name], f"applies_to.{name}")
             applies[name] = list(dict.fromkeys(raw[name]))
@@ -149,6 +153,24 @@ def _check_agents(actor: Actor, slugs: Iterable[str]) -> None:
     for index, slug in enumerate(slugs):
         if slug not in known:
             _refuse(f"applies_to.agents.{index}", f"There is no agent {slug!r}.", "not_found")
+
+
+def _check_sessions(actor: Actor, ids: Iterable[str]) -> None:
+    wanted = {text: parsed for text in ids if (parsed := _id_of(text)) is not None}
+    rows = Session.objects.in_workspace(actor.workspace_id).filter(pk__in=wanted.values())
+    known = set(rows.values_list("pk", flat=True))
+    for index, text in enumerate(ids):
+        if wanted.get(text) not in known:
+            _refuse(f"applies_to.sessions.{index}", f"There is no session {text!r}.", "not_found")
+
+
+def _id_of(text: str) -> UUID | None:
+    """The id that a text is, in its one canonical spelling."""
+    try:
+        found = UUID(text)
+    except ValueError:
+        return None
+    return found if str(found) == text else None
 
 
 def _operation_ids(actor: Actor, references: list[str], place: str) -> dict[str, str]:

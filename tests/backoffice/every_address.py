@@ -41,6 +41,7 @@ ADDRESSES: dict[str, tuple[str, str]] = {
     "guard_replay_start": ("ynnyny", "ynnynn"),
     "guard_rule": ("ynnyny", "ynnynn"),
     "guard_rule_add": ("ynnynn", "ynnynn"),
+    "guard_rule_parameters": ("ynnynn", "mnnmnn"),
     "guard_rule_check": ("mnnmnn", "ynnynn"),
     "guard_rules": ("ynnyny", "mnnmnm"),
     "guard_rules_ready": ("mnnmnn", "ynnynn"),

@@ -273,7 +273,7 @@ FORM: dict[str, Any] = {
     "expected_version": "0",
     "name": "Big refunds",
     "detector": "condition",
-    "parameters": json.dumps({"when": "args.amount > 30"}),
+    "p_when": "args.amount > 30",
     "operations": ["payments.refund"],
     "effect": "review",
     "enabled": "on",
@@ -297,7 +297,7 @@ def test_a_rule_is_added_and_edited_in_the_back_office(world: World) -> None:
     assert stale.status_code == 409
     wrong = gus.post(
         "/admin/guard/rules/big/",
-        {**edit, "expected_version": "2", "parameters": '{"when": "args.amount >"}'},
+        {**edit, "expected_version": "2", "p_when": "args.amount >"},
     )
     assert (wrong.status_code, "Line 1" in wrong.content.decode()) == (422, True)
     rule.refresh_from_db()
@@ -310,7 +310,9 @@ def test_the_live_check_tells_what_a_draft_would_have_hit(world: World) -> None:
     gus = signed_in("gus")
     text = gus.post("/admin/add/guard-rule/check/", FORM).content.decode()
     assert "Would have hit 2 of the last 4 calls" in text
-    bad = gus.post("/admin/add/guard-rule/check/", {**FORM, "parameters": '{"when": 5}'})
+    bad = gus.post(
+        "/admin/add/guard-rule/check/", {**FORM, "as_json": "on", "parameters": '{"when": 5}'}
+    )
     assert "CEL expression" in bad.content.decode()
     assert not GuardRule.objects.exists()
 
@@ -321,7 +323,7 @@ def test_the_live_check_names_the_operations_that_a_condition_cannot_be_read_for
     gus = signed_in("gus")
 
     def told(when: str, *operations: str) -> str:
-        form = {**FORM, "parameters": json.dumps({"when": when}), "operations": list(operations)}
+        form = {**FORM, "p_when": when, "operations": list(operations)}
         return gus.post("/admin/add/guard-rule/check/", form).content.decode()
 
     everywhere = told("args.amount > 30")
