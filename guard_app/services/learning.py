@@ -10,8 +10,8 @@ import json
 import math
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -33,7 +33,9 @@ WEEKS_KEPT = 8
 HOURS_A_WEEK = 168
 STEP = math.log(1.1)
 SMALLEST = 1e-3
+CHUNK = 5000
 Sketch: TypeAlias = Counter[int]
+Progress: TypeAlias = Callable[[int, int], None]
 
 
 @lru_cache(maxsize=512)
@@ -48,8 +50,16 @@ def pace_in(kept: str, hour: int) -> Pace | None:
     return pace_of(json.loads(kept), hour)
 
 
-def learn(workspace_id: UUID) -> int:
+def _silent(done: int, total: int) -> None:
+    return None
+
+
+def learn(workspace_id: UUID, said: Progress = _silent) -> int:
     """Take a workspace's calls since the last time into its baselines.
+
+    Args:
+        workspace_id: whose.
+        said: told now and then how many rows were gone through, and how many there are.
 
     Returns:
         How many calls were new.
@@ -65,8 +75,12 @@ def learn(workspace_id: UUID) -> int:
         calls = ToolCall.objects.in_workspace(workspace_id).filter(
             created_at__gt=mark.until, created_at__lte=until
         )
-        _learn_values(unit, workspace_id, mark.until, until)
-        learned = _learn_pace(unit, workspace_id, calls)
+        rows = _measures(workspace_id, mark.until, until)
+        # Counted for a rebuild only: of what came within five minutes nobody asks.
+        total = 0 if said is _silent else rows.count() + calls.count()
+        values = _learn_values(unit, workspace_id, rows, partial(_tell, said, 0, total))
+        learned = _learn_pace(unit, workspace_id, calls, partial(_tell, said, values, total))
+        said(total, total)
         LearningMark.objects.filter(pk=workspace_id).update(until=until)
     return learned
 
@@ -83,27 +97,40 @@ def learn_when_behind() -> int:
     return sum(learn(pk) for pk in late)
 
 
-def rebuild(workspace_id: UUID) -> int:
+def rebuild(workspace_id: UUID, said: Progress = _silent) -> int:
     """Forget what was learned in a workspace, and learn it anew from the recorded calls."""
     with unit_of_work():
         LearningMark.objects.filter(pk=workspace_id).delete()
         Baseline.objects.in_workspace(workspace_id).delete()
-        return learn(workspace_id)
+        return learn(workspace_id, said)
 
 
-def _learn_values(unit: Unit, workspace_id: UUID, since: dt.datetime, until: dt.datetime) -> None:
-    """Learn from what succeeded since: a call that waits may still be rejected, or be an attack."""
-    rows = Measure.objects.filter(
+def _tell(said: Progress, before: int, total: int, done: int) -> None:
+    if done % CHUNK == 0:
+        said(before + done, total)
+
+
+def _measures(workspace_id: UUID, since: dt.datetime, until: dt.datetime) -> QuerySet[Measure]:
+    """Of what succeeded since: a call that waits may still be rejected, or be an attack."""
+    return Measure.objects.filter(
         call__workspace=workspace_id,
         call__status=CallStatus.SUCCEEDED,
         call__finished_at__gt=since,
         call__finished_at__lte=until,
         number__isnull=False,
     )
+
+
+def _learn_values(
+    unit: Unit, workspace_id: UUID, rows: QuerySet[Measure], tell: Callable[[int], None]
+) -> int:
+    passed = 0
     sketches: dict[tuple[UUID, str], Sketch] = defaultdict(Counter)
     found = rows.values_list("operation_id", "pointer", "number")
-    for operation_id, pointer, number in found.iterator(chunk_size=5000):
+    for operation_id, pointer, number in found.iterator(chunk_size=CHUNK):
         sketches[operation_id, pointer][step_of(number or 0.0)] += 1
+        passed += 1
+        tell(passed)
     present = {
         (row.operation_id, row.pointer): row
         for row in _present(workspace_id).filter(operation__isnull=False)
@@ -113,15 +140,19 @@ def _learn_values(unit: Unit, workspace_id: UUID, since: dt.datetime, until: dt.
         before = present.get((operation_id, pointer))
         data = {"steps": {str(k): n for k, n in (sketch + _sketch_of_row(before)).items()}}
         _keep(unit, before, data, workspace_id, operation_id=operation_id, pointer=pointer)
+    return passed
 
 
-def _learn_pace(unit: Unit, workspace_id: UUID, calls: QuerySet[ToolCall]) -> int:
+def _learn_pace(
+    unit: Unit, workspace_id: UUID, calls: QuerySet[ToolCall], tell: Callable[[int], None]
+) -> int:
     hours: dict[UUID, Counter[int]] = defaultdict(Counter)
     learned = 0
     found = calls.order_by().values_list("agent_id", "created_at")
-    for agent_id, at in found.iterator(chunk_size=5000):
+    for agent_id, at in found.iterator(chunk_size=CHUNK):
         hours[agent_id][hour_of(at)] += 1
         learned += 1
+        tell(learned)
     present = {
         row.agent_id: row
         for row in _present(workspace_id).filter(operation__isnull=True)

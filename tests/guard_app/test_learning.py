@@ -112,6 +112,44 @@ def test_kept_up_bit_by_bit_or_made_anew_the_baselines_are_equal(
     assert any(isinstance(fact, dict) and fact for fact in kept.values())
 
 
+def test_rebuilding_shows_how_far_it_is(
+    world: World,
+    move_clock: Callable[[float], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Of four calls that succeeded four amounts and four texts are measured."""
+    statuses(world, 10, 20, 30, 40, run=world.run())
+    sweep(execute_here=True)
+    move_clock(120)
+    monkeypatch.setattr("guard_app.services.learning.CHUNK", 3)
+    learn(world.cast.workspace.pk)
+    assert capsys.readouterr().err == ""
+    call_command("rebuild_baselines", workspace="demo")
+    assert capsys.readouterr().err.splitlines() == [
+        "demo: 25 % (3 of 12 rows)",
+        "demo: 50 % (6 of 12 rows)",
+        "demo: 91 % (11 of 12 rows)",
+        "demo: 100 % (12 of 12 rows)",
+    ]
+
+
+def test_keeping_up_reads_only_what_is_new(
+    world: World, move_clock: Callable[[float], None]
+) -> None:
+    run = world.run()
+    statuses(world, *range(1, 6), run=run)
+    sweep(execute_here=True)
+    move_clock(120)
+    learn(world.cast.workspace.pk)
+    Measure.objects.all().delete()  # whatever read it again would now find nothing
+    statuses(world, 40, run=run)
+    sweep(execute_here=True)
+    move_clock(120)
+    assert learn(world.cast.workspace.pk) == 1
+    assert sum(Baseline.objects.get(pointer="/amount").data["steps"].values()) == 6
+
+
 def effective(workspace_id: UUID) -> dict[Any, Any]:
     """What the baselines say, however they were written."""
     hour = hour_of(db_now())
