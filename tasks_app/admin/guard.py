@@ -99,12 +99,14 @@ class IncidentPage(Page):
         incident = incidents.get_incident(self.actor, pk)
         hits = incident.detections.select_related("tool_call__run")
         tasks = UserTask.objects.visible_to(self.actor).filter(incident=incident)
+        found = list(tasks.order_by("-created_at")[: SHOWN + 1])
         members = Membership.objects.in_workspace(self.actor.workspace_id).filter(is_active=True)
         return self.render(
             title=str(incident),
             incident=incident,
-            hits=list(hits.order_by("-created_at", "-pk")[:SHOWN]),
-            tasks=list(tasks.order_by("-created_at")[:SHOWN]),
+            listed=listed(request, hits.order_by("-created_at", "-pk")),
+            tasks=found[:SHOWN],
+            more_tasks=len(found) > SHOWN,
             notes=list(incident.notes.order_by("created_at")),
             analysts=[
                 row.user.username
