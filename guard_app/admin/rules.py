@@ -170,15 +170,15 @@ def _told(form: RuleForm, refusal: DomainError) -> str:
     """What is missing or wrong, by the names that the form has for it."""
     if not isinstance(refusal, Invalid):
         return refusal.detail
-    missing = [error for error in refusal.errors if error.code == "required"]
-    if missing:
-        names = [form.field_of(error.field) for error in missing]
-        labels = [str(form[name].label).lower() for name in names if name]
-        return f"Not yet complete: {', '.join(labels)}."
-    told = []
+    missing, told = [], []
     for error in refusal.errors:
         field = form.field_of(error.field)
-        told.append(f"{form[field].label}: {error.detail}" if field else error.detail)
+        if field and field != "parameters" and error.code == "required":
+            missing.append(str(form[field].label).lower())
+        else:
+            told.append(f"{form[field].label}: {error.detail}" if field else error.detail)
+    if missing:
+        told.insert(0, f"Not yet complete: {', '.join(missing)}.")
     return " ".join(told)
 
 
