@@ -145,6 +145,23 @@ def act(client: Client, incident: Incident, verb: str, **data: str) -> None:
     assert answer.status_code == 302, answer.content[:500]
 
 
+@pytest.mark.parametrize("effect", ["block", "alert", "review", "terminate_session"])
+def test_an_analyst_opens_everything_that_an_incident_links_to(world: World, effect: str) -> None:
+    suspicious(world, effect)
+    other = refund(world, 7, charge="fine")
+    run = world.run()
+    refund(world, 10, run)
+    if effect != "terminate_session":
+        refund(world, 20, run)
+    incident, gus = Incident.objects.get(), signed_in("gus")
+    text = gus.get(f"/admin/guard/incidents/{incident.pk}/").content.decode()
+    links = set(re.findall(r'href="(/admin/review/(?:calls|runs)/[^"#?]+)', text))
+    assert len(links) == incident.count + 1
+    assert [gus.get(link).status_code for link in links] == [200] * len(links)
+    # What nothing hit is still none of an analyst's.
+    assert gus.get(f"/admin/review/calls/{other['id']}/").status_code == 404
+
+
 def test_an_incident_is_triaged_from_its_page(world: World) -> None:
     incident, gus = opened(world), signed_in("gus")
     path = f"/admin/guard/incidents/{incident.pk}/"
