@@ -1,14 +1,13 @@
-"""Webhooks and the import: secrets shown once, deliveries sent again, operations chosen."""
+"""Webhooks: secrets shown once, deliveries sent again."""
 
 import datetime as dt
-import json
 import re
 
 import pytest
 from standardwebhooks import Webhook as Verifier
 
 from accounts_app.models import AuditEntry
-from integrations_app.models import Delivery, Integration, Operation, Webhook
+from integrations_app.models import Delivery, Webhook
 from integrations_app.services.deliveries import deliver_all
 from tests.backoffice.people import signed_in
 from tests.conftest import World
@@ -17,25 +16,6 @@ FORM = {
     "events": ["task.created", "task.completed"],
     "allow_private_network": "on",
     "enabled": "on",
-}
-DOCUMENT = {
-    "openapi": "3.1.0",
-    "info": {"title": "Payments", "version": "1"},
-    "paths": {
-        "/charges/{charge}": {
-            "get": {
-                "operationId": "getCharge",
-                "summary": "Get a charge",
-                "parameters": [
-                    {"name": "charge", "in": "path", "required": True, "schema": {"type": "string"}}
-                ],
-                "responses": {"200": {"description": "ok"}},
-            }
-        },
-        "/payouts": {
-            "post": {"operationId": "makePayout", "responses": {"200": {"description": "ok"}}}
-        },
-    },
 }
 
 
@@ -162,56 +142,3 @@ def test_only_workspace_admins_keep_webhooks(world: World, username: str) -> Non
     for path in ("", "rotate/", "ping/"):
         assert client.post(f"/admin/webhooks/crm/{path}", {}).status_code == 403
     assert not Delivery.objects.exists()
-
-
-def test_the_chosen_operations_of_a_document_are_imported(world: World) -> None:
-    ida = signed_in("ida")
-    path = "/admin/integrations/payments/import/"
-    text = json.dumps(DOCUMENT)
-    choice = ida.post(path, {"document": text})
-    assert "Get a charge" in choice.content.decode()
-    assert Operation.objects.count() == 3
-    done = ida.post(path, {"document": text, "select": ["getCharge"]})
-    assert "1 added, 0 updated, 0 left out" in done.content.decode()
-    made = Operation.objects.get(slug="get_charge")
-    assert "/admin/operations/payments/get_charge/" in done.content.decode()
-    assert "/admin/operations/payments/refund/" not in done.content.decode(), "only what was taken"
-    assert (made.method, made.path, made.effect) == ("GET", "/charges/{charge}", "read")
-    again = ida.post(path, {"document": text})
-    assert "there: is updated" in again.content.decode()
-
-
-def test_an_import_says_how_many_run_without_approval(world: World) -> None:
-    ida, path = signed_in("ida"), "/admin/integrations/payments/import/"
-
-    def said(*chosen: str) -> str:
-        Operation.objects.filter(slug="get_charge").delete()
-        form = {"document": json.dumps(DOCUMENT), "select": list(chosen)}
-        return ida.post(path, form).content.decode()
-
-    html = said("getCharge")
-    assert "The imported operation runs without approval." in html
-    assert 'href="/admin/integrations/payments/#id_requires_approval"' in html
-    editor = ida.get("/admin/integrations/payments/").content.decode()
-    assert 'id="id_requires_approval"' in editor
-    assert "2 of the 2 imported operations run without approval." in said("getCharge", "makePayout")
-    Operation.objects.filter(slug="make_payout").update(requires_approval=True, path="/moved")
-    assert "1 of the 2 imported operations runs without" in said("getCharge", "makePayout")
-    Integration.objects.filter(slug="payments").update(requires_approval=True)
-    html = said("getCharge")
-    assert "without approval" not in html
-    assert "Each imported operation requires approval" in html
-
-
-@pytest.mark.parametrize("document", ["", "openapi: 3.1.0", "{}", '{"openapi": "2.0"}', "[]"])
-def test_what_is_no_document_is_refused_where_it_was_typed(world: World, document: str) -> None:
-    answer = signed_in("ida").post("/admin/integrations/payments/import/", {"document": document})
-    assert answer.status_code == 422
-    assert list(answer.context["form"].errors) == ["document"]
-    assert Operation.objects.count() == 3
-
-
-def test_only_writers_import(world: World) -> None:
-    path = "/admin/integrations/payments/import/"
-    assert signed_in("ann").post(path, {"document": json.dumps(DOCUMENT)}).status_code == 403
-    assert Operation.objects.count() == 3
