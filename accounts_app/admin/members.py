@@ -1,7 +1,6 @@
 """Members: added, given roles, groups and agents, deactivated and let in again."""
 
 import secrets
-from collections.abc import Iterable
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -10,10 +9,11 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 
+from accounts_app.backoffice.choices import MOST, ChoicesField, offer, person_label
 from accounts_app.backoffice.forms import BackOfficeForm, FormPage
 from accounts_app.backoffice.lists import listed
 from accounts_app.backoffice.pages import Page, register
-from accounts_app.models import Agent, Group, Membership
+from accounts_app.models import Agent, Group, Membership, User
 from accounts_app.scoping import Actor
 from accounts_app.services.members import create_member
 from accounts_app.services.membership import (
@@ -37,20 +37,12 @@ WHAT_FOR = {
     Role.WORKSPACE_ADMIN: "everything, members and keys included",
     Role.AUDITOR: "reads all, masked; reads and exports the audit log",
 }
-Several = forms.CheckboxSelectMultiple
 
 
 def _roles() -> forms.MultipleChoiceField:
     choices = [(role.value, f"{role.label}: {WHAT_FOR[role]}") for role in Role]
-    return forms.MultipleChoiceField(label="Roles", choices=choices, widget=Several)
-
-
-def _several(label: str, help_text: str = "") -> forms.MultipleChoiceField:
     return forms.MultipleChoiceField(
-        label=label,
-        required=False,
-        widget=Several(attrs={"class": "choices"}),
-        help_text=help_text,
+        label="Roles", choices=choices, widget=forms.CheckboxSelectMultiple
     )
 
 
@@ -67,19 +59,16 @@ class NewMemberForm(BackOfficeForm):
 
 class MemberForm(BackOfficeForm):
     roles = _roles()
-    groups = _several("Groups")
-    limited_to = _several("Only tasks of these agents", "None chosen: every agent.")
+    groups = ChoicesField(label="Groups")
+    limited_to = ChoicesField(
+        label="Only tasks of these agents", help_text="None chosen: every agent."
+    )
 
 
 class GroupForm(BackOfficeForm):
     name = forms.CharField(max_length=80)
     members = {"members": "people"}
-    people = _several("Members")
-
-
-def _choose(form: BackOfficeForm, name: str, rows: Iterable[tuple[Any, str]]) -> None:
-    field: Any = form.fields[name]
-    field.choices = [(str(pk), text) for pk, text in rows]
+    people = ChoicesField(label="Members")
 
 
 @register("members/", "members")
@@ -179,8 +168,9 @@ class MemberPage(MemberBase, FormPage):
                 "limited_to": [str(agent.pk) for agent in member.limited_to.all()],
             },
         )
-        _choose(form, "groups", _groups(self.actor).values_list("pk", "name"))
-        _choose(form, "limited_to", _agents(self.actor).values_list("pk", "name"))
+        offer(form, "groups", _groups(self.actor).values_list("pk", "name")[:MOST])
+        agents = _agents(self.actor).values_list("pk", "name", "slug")[:MOST]
+        offer(form, "limited_to", [(pk, f"{name} ({slug})") for pk, name, slug in agents])
         return form
 
     def more(self) -> dict[str, Any]:
@@ -252,7 +242,8 @@ class GroupEditor(FormPage):
             chosen = [str(member.pk) for member in group.memberships.all()]
             initial = {"name": group.name, "people": chosen}
         form = GroupForm(data, initial=initial)
-        _choose(form, "people", _people(self.actor).values_list("pk", "user__username"))
+        people = _people(self.actor).select_related("user")[:MOST]
+        offer(form, "people", [(row.pk, _label(row.user)) for row in people])
         return form
 
     def save(self, form: BackOfficeForm) -> str:
@@ -297,3 +288,7 @@ def _agents(actor: Actor) -> Any:
 def _people(actor: Actor) -> Any:
     rows = Membership.objects.visible_to(actor).filter(is_active=True)
     return rows.order_by("user__username")
+
+
+def _label(user: User) -> str:
+    return person_label(user.get_full_name(), user.username)

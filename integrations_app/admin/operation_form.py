@@ -4,6 +4,7 @@ from typing import Any
 
 from django import forms
 
+from accounts_app.backoffice.choices import MOST, ChoicesField, offer, person_label
 from accounts_app.backoffice.forms import (
     BackOfficeForm,
     DurationField,
@@ -15,7 +16,7 @@ from accounts_app.backoffice.forms import (
 )
 from accounts_app.models import Group, Membership
 from accounts_app.scoping import Actor
-from integrations_app.admin.policy_fields import ActionsField, PeopleField
+from integrations_app.admin.policy_fields import ActionsField
 from integrations_app.models import Integration, Operation
 from integrations_app.services.catalogue import OperationValues
 from integrations_app.states import Effect, IntegrationKind, Method
@@ -23,7 +24,6 @@ from integrations_app.states import Effect, IntegrationKind, Method
 INHERIT, ASK, LET = "inherit", "yes", "no"
 RETURN, ACTION, ESCALATE = "return", "action", "escalate"
 PLAIN = ("name", "description", "method", "path", "effect", "timeout_seconds", "enabled")
-MAX_PEOPLE = 500
 
 
 class OperationForm(NamedForm):
@@ -92,12 +92,12 @@ class OperationForm(NamedForm):
         help_text="Its name. An operation with the effect “once” never proceeds at a time-out.",
     )
     escalate_timeout = DurationField(label="Time that they have", required=False)
-    escalate_users = PeopleField(label="Escalate to people")
-    escalate_groups = PeopleField(label="Escalate to groups")
-    reviewer_users = PeopleField(
+    escalate_users = ChoicesField(label="Escalate to people")
+    escalate_groups = ChoicesField(label="Escalate to groups")
+    reviewer_users = ChoicesField(
         label="Reviewers: people", help_text="Nobody chosen here or below: every operator."
     )
-    reviewer_groups = PeopleField(label="Reviewers: groups")
+    reviewer_groups = ChoicesField(label="Reviewers: groups")
     quorum = forms.IntegerField(
         label="How many must agree",
         required=False,
@@ -156,7 +156,8 @@ class OperationForm(NamedForm):
             (LET, "Not required"),
             (INHERIT, f"As the integration says (now: {default})"),
         ]
-        _choose(self, "requires_approval", switch)
+        switch_field: Any = self.fields["requires_approval"]
+        switch_field.choices = switch
         people, groups = _people(actor), _groups(actor)
         for name, choices in (
             ("reviewer_users", people),
@@ -164,35 +165,23 @@ class OperationForm(NamedForm):
             ("escalate_users", people),
             ("escalate_groups", groups),
         ):
-            _choose(self, name, [*choices, *self._chosen_before(name, choices)])
+            offer(self, name, choices)
         if not new:
             del self.fields["slug"]
         if integration.kind == IntegrationKind.CLIENT:
             help_text = "Not needed: the agent runs the call itself."
             self.fields["method"].help_text = self.fields["path"].help_text = help_text
 
-    def _chosen_before(self, name: str, choices: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        """Names that the policy has and nobody bears any more: shown, so that saving keeps them."""
-        known = {value for value, _ in choices}
-        gone = [item for item in self.initial.get(name) or [] if item not in known]
-        return [(item, f"{item} (no longer here)") for item in gone]
-
-
-def _choose(form: BackOfficeForm, name: str, choices: list[tuple[str, str]]) -> None:
-    field: Any = form.fields[name]
-    field.choices = choices
-
 
 def _people(actor: Actor) -> list[tuple[str, str]]:
     rows = Membership.objects.visible_to(actor).filter(is_active=True).select_related("user")
-    return [
-        (row.user.username, row.user.get_full_name() or row.user.username)
-        for row in rows[:MAX_PEOPLE]
-    ]
+    people = [row.user for row in rows[:MOST]]
+    found = [(one.username, person_label(one.get_full_name(), one.username)) for one in people]
+    return sorted(found, key=lambda pair: pair[1].casefold())
 
 
 def _groups(actor: Actor) -> list[tuple[str, str]]:
-    return [(row.name, row.name) for row in Group.objects.visible_to(actor)[:MAX_PEOPLE]]
+    return [(row.name, row.name) for row in Group.objects.visible_to(actor)[:MOST]]
 
 
 def initial_of(row: Operation) -> dict[str, Any]:

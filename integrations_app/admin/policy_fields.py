@@ -58,11 +58,3 @@ class ActionsField(forms.Field):
         }
         label = row["label"].strip()
         return {**action, "label": label} if label else action
-
-
-class PeopleField(forms.MultipleChoiceField):
-    """Names of people or groups, chosen from a list that scrolls."""
-
-    def __init__(self, **options: Any) -> None:
-        widget = forms.CheckboxSelectMultiple(attrs={"class": "choices"})
-        super().__init__(required=False, widget=widget, **options)

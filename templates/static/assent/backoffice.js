@@ -110,3 +110,63 @@ document.addEventListener("click", (event) => {
     }
   }
 });
+
+/* Long lists of check boxes get a field that finds in them; without this they are plain lists. */
+
+const FEW_CHOICES = 12;
+
+function plainText(text) {
+  return text.normalize("NFD").replace(/\p{Mn}/gu, "").toLowerCase();
+}
+
+function addFilter(list) {
+  const rows = [...list.children].map((row) => [row, plainText(row.textContent)]);
+  if (rows.length <= FEW_CHOICES || list.querySelector("input:disabled")) {
+    return;
+  }
+  const legend = list.closest("fieldset").querySelector("legend");
+  const input = document.createElement("input");
+  input.type = "search";
+  input.className = "input";
+  input.autocomplete = "off";
+  input.placeholder = `Find among ${rows.length}`;
+  input.setAttribute("aria-label", `${legend.textContent.trim()}: find among ${rows.length}`);
+  input.setAttribute("aria-controls", list.id);
+  const status = document.createElement("p");
+  status.className = "help";
+  status.setAttribute("role", "status");
+  list.before(input);
+  list.after(status);
+
+  function say() {
+    const shown = rows.filter(([row]) => !row.hidden).length;
+    const chosen = list.querySelectorAll("input:checked").length;
+    const found = shown < rows.length ? `, ${shown} of ${rows.length} shown` : "";
+    status.textContent = `${chosen} chosen${found}`;
+  }
+  function firstShown() {
+    return list.querySelector(":scope > div:not([hidden]) input");
+  }
+  input.addEventListener("input", (event) => {
+    const words = plainText(input.value).split(/\s+/).filter(Boolean);
+    for (const [row, text] of rows) {
+      row.hidden = !words.every((word) => text.includes(word));
+    }
+    list.scrollTop = 0;
+    say();
+    // What is typed here is no part of the form: its preview need not be asked for anew.
+    event.stopPropagation();
+  });
+  input.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" || event.key === "ArrowDown") {
+      event.preventDefault();
+      firstShown()?.focus();
+    }
+  });
+  list.addEventListener("change", say);
+  say();
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  document.querySelectorAll("[data-choices-list]").forEach(addFilter);
+});
