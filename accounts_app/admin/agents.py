@@ -7,12 +7,12 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 
-from accounts_app.backoffice.forms import BackOfficeForm, FormPage, NamedForm, said, slug_field
+from accounts_app.backoffice.forms import BackOfficeForm, FormPage, NamedForm, slug_field
 from accounts_app.backoffice.lists import listed
 from accounts_app.backoffice.pages import Page, leads_to, register
 from accounts_app.errors import FieldError, Invalid
 from accounts_app.models import Agent
-from accounts_app.services.agents import get_agent, pause_agent, put_agent, resume_agent
+from accounts_app.services.agents import get_agent, put_agent, resume_agent
 from accounts_app.states import Permission
 
 READ = (Permission.READ_CATALOGUE,)
@@ -107,20 +107,6 @@ class AgentPage(FormPage):
     def save(self, form: BackOfficeForm) -> str:
         put_agent(self.actor, slug=self.row.slug, **form.cleaned_data)
         return "The agent is saved; it holds from its next request on."
-
-
-@register("agents/<slug:slug>/pause/", "agent_pause")
-class AgentPausePage(Page):
-    """No new calls; what waits goes on."""
-
-    permissions = WRITE
-
-    def post(self, request: HttpRequest, slug: str) -> HttpResponseBase:
-        def do() -> str:
-            row = pause_agent(self.actor, slug, said(request, "reason"))
-            return f"{row.name} is paused: no new call is taken; what waits goes on."
-
-        return self.act(do, then=reverse("admin:agent", args=[slug]))
 
 
 @register("agents/<slug:slug>/resume/", "agent_resume")

@@ -5,6 +5,8 @@ from typing import Any
 
 from django import template
 
+from accounts_app.backoffice import pages
+from accounts_app.scoping import Actor
 from accounts_app.services.audit import VERBS
 from accounts_app.states import Channel, Role
 
@@ -33,3 +35,9 @@ def said(verb: str) -> str:
 def pretty(facts: Any) -> str:
     """JSON for people; the template escapes it."""
     return json.dumps(facts, ensure_ascii=False, indent=1) if facts else "none"
+
+
+@register.filter
+def may_open(actor: Actor, page: str) -> bool:
+    """Whether this person's roles lead to a page, so that a link to it is of use."""
+    return pages.leads_to(actor, page)

@@ -33,7 +33,8 @@ class ActPage(TaskPage):
     """One act: a form's POST that calls one service and shows the card again."""
 
     def post(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        return self.do(pk, lambda: self.perform(pk), Typed())
+        typed = Typed(aside=self.text("text") or self.text("note"))
+        return self.do(pk, lambda: self.perform(pk), typed)
 
     def perform(self, pk: UUID) -> object:
         """Call the service."""

@@ -36,14 +36,27 @@ EARLIER_SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """What somebody has typed into a card, kept whatever becomes of it."""
+    """What somebody has typed into a card, kept whatever becomes of it.
+
+    Args:
+        action: what was pressed.
+        comment: said with the decision.
+        value: the answer.
+        aside: typed into a form beside the decision.
+    """
 
     action: str = ""
     comment: str = ""
     value: str = ""
+    aside: str = ""
 
     def __bool__(self) -> bool:
-        return bool(self.comment or self.value)
+        return bool(self.text)
+
+    @property
+    def text(self) -> str:
+        """All of it, for whoever wants to copy it."""
+        return "\n".join(filter(None, (self.value, self.comment, self.aside)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,15 @@
 from collections.abc import Callable
 from uuid import UUID
 
-from django.http import HttpRequest
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 
 from accounts_app.backoffice.forms import said
 from accounts_app.backoffice.lists import listed
 from accounts_app.backoffice.pages import Page, register
 from accounts_app.clock import db_now
-from accounts_app.errors import NotFound
+from accounts_app.errors import DomainError, Forbidden, NotFound
 from accounts_app.links import page_path
 from accounts_app.models import Agent, Membership
 from accounts_app.services.workspace_settings import workspace_settings
@@ -19,8 +20,8 @@ from guard_app.models import Incident
 from guard_app.services import incidents
 from guard_app.states import INCIDENT_OPEN, IncidentStatus, Severity
 from tasks_app import guard_figures
+from tasks_app.admin.containing import status_of, trouble_of
 from tasks_app.models import UserTask
-from tasks_app.services import containment
 
 READ = (Permission.SEE_ANOMALIES, Permission.SEE_ALL_TASKS, Permission.READ_AUDIT)
 SHOWN = 50
@@ -87,21 +88,25 @@ class IncidentsPage(Page):
         )
 
 
-@register("guard/incidents/<uuid:pk>/", "incident")
-class IncidentPage(Page):
-    """One incident: what was hit, what people do about it, and what stops the agent."""
+class IncidentBase(Page):
+    """What the page of an incident and the acts on it show."""
 
     template_name = "tasks_app/incident.html"
-    permissions = READ
     parents = (("Incidents", "admin:incidents"),)
 
-    def get(self, request: HttpRequest, pk: UUID) -> HttpResponseBase:
+    def show(
+        self, pk: UUID, *, typed: dict[str, str] | None = None, refusal: DomainError | None = None
+    ) -> HttpResponseBase:
+        """The incident as it is now, with what was typed and why it was refused."""
         incident = incidents.get_incident(self.actor, pk)
         hits = incident.detections.select_related("tool_call__run")
         tasks = UserTask.objects.visible_to(self.actor).filter(incident=incident)
         found = list(tasks.order_by("-created_at")[: SHOWN + 1])
         members = Membership.objects.in_workspace(self.actor.workspace_id).filter(is_active=True)
         return self.render(
+            status=status_of(refusal),
+            typed=typed,
+            trouble=trouble_of(refusal),
             title=str(incident),
             incident=incident,
             listed=listed(request, hits.order_by("-created_at", "-pk")),
@@ -119,9 +124,19 @@ class IncidentPage(Page):
         )
 
 
+@register("guard/incidents/<uuid:pk>/", "incident")
+class IncidentPage(IncidentBase):
+    """One incident: what was hit, what people do about it, and what stops the agent."""
+
+    permissions = READ
+
+    def get(self, request: HttpRequest, pk: UUID) -> HttpResponseBase:
+        return self.show(pk)
+
+
 @register("guard/incidents/<uuid:pk>/<slug:act>/", "incident_act")
-class IncidentActPage(Page):
-    """An act on an incident, or thawing its agent; shown nowhere, so only a POST acts."""
+class IncidentActPage(IncidentBase):
+    """An act on an incident; only a POST acts, and one that is refused shows the incident again."""
 
     permissions = (Permission.DECIDE_ANOMALIES,)
 
@@ -129,7 +144,14 @@ class IncidentActPage(Page):
         incident = incidents.get_incident(self.actor, pk)
         if act not in ACTS:
             raise NotFound("There is no such act.")
-        return self.act(lambda: ACTS[act](self, incident), then=page_path("incident", pk))
+        try:
+            messages.success(request, ACTS[act](self, incident))
+        except (NotFound, Forbidden):
+            raise
+        except DomainError as refusal:
+            typed = {name: self.said(name) for name in ("note", "text", "assignee")}
+            return self.show(pk, typed=typed, refusal=refusal)
+        return HttpResponseRedirect(page_path("incident", pk))
 
     def said(self, name: str) -> str:
         """What was typed into a field."""
@@ -162,16 +184,10 @@ def _note(page: IncidentActPage, incident: Incident) -> str:
     return "The note is kept."
 
 
-def _thaw(page: IncidentActPage, incident: Incident) -> str:
-    containment.thaw_agent(page.actor, incident.agent_id, page.said("reason"))
-    return f"{incident.agent.name} is thawed; what waited goes on."
-
-
 ACTS: dict[str, Act] = {
     "acknowledge": _acknowledge,
     "resolve": _resolve,
     "dismiss": _dismiss,
     "assign": _assign,
     "note": _note,
-    "thaw": _thaw,
 }

@@ -3,18 +3,20 @@
 from typing import Any
 from uuid import UUID
 
+from django.contrib import messages
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from accounts_app.backoffice.pages import Page, register
 from accounts_app.clock import db_now
-from accounts_app.errors import Forbidden
+from accounts_app.errors import DomainError, Forbidden, NotFound
 from accounts_app.links import page_path
 from accounts_app.models import Agent
 from accounts_app.states import Permission
 from integrations_app.models import Run, Session
 from integrations_app.states import SessionStatus
+from tasks_app.admin.containing import status_of, trouble_of
 from tasks_app.admin.filters import after_of, after_text, link_with
 from tasks_app.admin.run import RUN_STYLES
 from tasks_app.admin.text import one_line
@@ -108,26 +110,38 @@ class EndPage(Page):
     terminate = True
 
     def get(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        return self.show(pk)
+
+    def post(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        reason = request.POST.get("reason", "")
+        try:
+            session = end_by_person(self.actor, pk, terminate=self.terminate, reason=reason)
+        except (NotFound, Forbidden):
+            raise
+        except DomainError as refusal:
+            return self.show(pk, reason, refusal=refusal)
+        done = "terminated" if self.terminate else "marked complete"
+        messages.success(request, f"The session “{one_line(str(session), 80)}” is {done}.")
+        return HttpResponseRedirect(page_path("session", pk))
+
+    def show(
+        self, pk: UUID, reason: str = "", *, refusal: DomainError | None = None
+    ) -> HttpResponse:
+        """The confirmation, with the reason that was typed and why it was refused."""
         session = get_session(self.actor, pk)
         if not may_end(self.actor):
             raise Forbidden("Your roles do not include ending sessions.")
         verb = "Terminate" if self.terminate else "Mark complete"
         return self.render(
+            status=status_of(refusal),
             title=f"{verb}: {one_line(str(session), 80)}",
             session=session,
             terminate=self.terminate,
             ending=what_ends(self.actor, session),
             is_over=session.status != SessionStatus.ACTIVE,
+            reason=reason,
+            trouble=trouble_of(refusal),
         )
-
-    def post(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        def do() -> str:
-            reason = request.POST.get("reason", "")
-            session = end_by_person(self.actor, pk, terminate=self.terminate, reason=reason)
-            done = "terminated" if self.terminate else "marked complete"
-            return f"The session “{one_line(str(session), 80)}” is {done}."
-
-        return self.act(do, then=page_path("session", pk))
 
 
 @register("review/sessions/<uuid:pk>/terminate/", "session_terminate")

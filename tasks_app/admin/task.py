@@ -145,11 +145,12 @@ class RevealPage(TaskPage):
     """Show the sensitive values once; the audit trail says who looked."""
 
     def post(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        reason = request.POST.get("reason", "")
         try:
-            reveal(self.actor, pk, reason=request.POST.get("reason", ""))
+            reveal(self.actor, pk, reason=reason)
         except Invalid as refusal:
             trouble = Trouble(refusal.errors[0].detail, field="reason")
-            return self.show(self.card(pk, trouble=trouble), status=422)
+            return self.show(self.card(pk, typed=Typed(aside=reason), trouble=trouble), status=422)
         return self.show(self.card(pk, reveal=frozenset({pk}), alone=True))
 
 

@@ -34,6 +34,7 @@ class Open:
         sent: calls that are on their way, and cannot be called back.
         tasks: pending ones about the unsent calls.
         staying: its other pending tasks, alerts and questions.
+        runs: those that are not over.
     """
 
     unsent: int
@@ -43,6 +44,12 @@ class Open:
     sent: int
     tasks: int
     staying: int
+    runs: int
+
+    @property
+    def pending(self) -> int:
+        """All of its tasks that wait for a person."""
+        return self.tasks + self.staying
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +101,7 @@ def what_is_open(agent: Agent) -> Open:
         sent=sent.count(),
         tasks=tasks,
         staying=pending.count() - tasks,
+        runs=Run.objects.filter(agent=agent, status__in=RUN_OPEN).count(),
     )
 
 

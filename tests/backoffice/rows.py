@@ -40,32 +40,47 @@ class Rows:
     names: dict[str, dict[str, Any]]
 
 
-def rows_of(cast: Cast, workspace: Any, member: str) -> Rows:
-    """Make one row of each kind in a workspace."""
+def rows_of(cast: Cast, workspace: Any, member: str, *, mark: str = "", title: str = "") -> Rows:
+    """Make one row of each kind in a workspace.
+
+    Args:
+        cast: who is there.
+        workspace: where.
+        member: the member whose pages are walked.
+        mark: ends every slug; without one the slugs are those of any other workspace.
+        title: ends every name that people read.
+    """
+    agent_slug, integration_slug, slug = f"a{mark}", f"i{mark}", f"o{mark}"
+    webhook_slug, rule_slug = f"w{mark}", f"r{mark}"
     system = system_actor(workspace.pk)
-    agent, _ = put_agent(system, slug="a", name="A", tasks_enabled=True)
-    values = IntegrationValues(name="I", kind="http", base_url="https://service.example")
-    integration, _ = put_integration(system, "i", values)
+    agent, _ = put_agent(system, slug=agent_slug, name=f"A{title}", tasks_enabled=True)
+    values = IntegrationValues(name=f"I{title}", kind="http", base_url="https://service.example")
+    integration, _ = put_integration(system, integration_slug, values)
     operation, _ = put_operation(
         system,
         integration,
-        "o",
-        OperationValues(name="O", effect="once", method="POST", path="/o", requires_approval=True),
+        slug,
+        OperationValues(
+            name=f"O{title}", effect="once", method="POST", path="/o", requires_approval=True
+        ),
     )
     session, _ = open_session(system, agent=agent)
     run, _ = open_run(system, session=session)
     call, _ = request_call(system, run=run, operation=operation, arguments={})
     webhook = put_webhook(
-        system, "w", WebhookValues("https://receiver.example", ("task.created",))
+        system, webhook_slug, WebhookValues(f"https://receiver.example/{title}", ("task.created",))
     ).webhook
     delivery = ping(system, webhook)
     key, _ = create_api_key(system, name="k", scopes=["read"])
     group = Group.objects.create(workspace=workspace, name="G", created_at=dt.datetime.now(dt.UTC))
     now = dt.datetime.now(dt.UTC)
     rule_values = RuleValues(
-        name="R", detector="call_count", effect="alert", parameters={"scope": "run", "limit": 9}
+        name=f"R{title}",
+        detector="call_count",
+        effect="alert",
+        parameters={"scope": "run", "limit": 9},
     )
-    rule, _ = put_rule(system, "r", rule_values)
+    rule, _ = put_rule(system, rule_slug, rule_values)
     incident = Incident.objects.create(
         workspace=workspace,
         created_at=now,
@@ -81,36 +96,37 @@ def rows_of(cast: Cast, workspace: Any, member: str) -> Rows:
     )
     person = Membership.objects.get(workspace=workspace, user__username=member)
     task = UserTask.objects.get(tool_call=call)
-    of_operation = {"integration": "i", "slug": "o"}
+    of_integration = {"slug": integration_slug}
+    of_operation = {"integration": integration_slug, "slug": slug}
     return Rows(
         {
-            "agent": {"slug": "a"},
+            "agent": {"slug": agent_slug},
             **{
-                f"agent_{act}": {"slug": "a"}
+                f"agent_{act}": {"slug": agent_slug}
                 for act in ("switch", "pause", "resume", "freeze", "thaw")
             },
-            "integration": {"slug": "i"},
-            "integration_test": {"slug": "i"},
-            "integration_import": {"slug": "i"},
+            "integration": of_integration,
+            "integration_test": of_integration,
+            "integration_import": of_integration,
             "operation": of_operation,
-            "operation_add": {"integration": "i"},
-            "operation_preview": {"integration": "i"},
+            "operation_add": {"integration": integration_slug},
+            "operation_preview": {"integration": integration_slug},
             "operation_rehearse": of_operation,
             "operation_try": of_operation,
             "operation_tried": {**of_operation, "pk": call.pk},
-            "webhook": {"slug": "w"},
-            "webhook_rotate": {"slug": "w"},
-            "webhook_ping": {"slug": "w"},
-            "webhook_redeliver": {"slug": "w", "pk": delivery.pk},
+            "webhook": {"slug": webhook_slug},
+            "webhook_rotate": {"slug": webhook_slug},
+            "webhook_ping": {"slug": webhook_slug},
+            "webhook_redeliver": {"slug": webhook_slug, "pk": delivery.pk},
             "member": {"pk": person.pk},
             "member_deactivate": {"pk": person.pk},
             "member_reactivate": {"pk": person.pk},
             "group": {"pk": group.pk},
             "api_key_revoke": {"pk": key.pk},
-            "guard_rule": {"slug": "r"},
+            "guard_rule": {"slug": rule_slug},
             "guard_replay": {"pk": replay.pk},
             "guard_replay_calls": {"pk": replay.pk, "number": "hits"},
-            "guard_replay_start": {"slug": "r"},
+            "guard_replay_start": {"slug": rule_slug},
             "incident": {"pk": incident.pk},
             "incident_act": {"pk": incident.pk, "act": "acknowledge"},
             "incident_contain": {"pk": incident.pk, "act": "require-approval"},

@@ -14,6 +14,7 @@ from integrations_app.services.execution import execute
 from tasks_app.kinds import Answer
 from tasks_app.services.deciding import Decide, decide
 from tests.backoffice.people import signed_in
+from tests.backoffice.rows import fingerprint
 from tests.conftest import Cast, World
 
 
@@ -112,6 +113,58 @@ def test_an_analyst_freezes_and_thaws_from_the_agents_page(cast: Cast) -> None:
     assert Agent.objects.get(slug="support").frozen_reason == "odd"
     act("gus", "thaw", reason="fine")
     assert Agent.objects.get(slug="support").frozen_at is None
+
+
+def test_each_way_to_stop_an_agent_says_first_how_much_of_it_is_open(world: World) -> None:
+    run = str(world.run())
+    for amount in (900, 901, 1):
+        world.refund(amount, run=run).ok(201)
+    ida, gus = signed_in("ida"), signed_in("gus")
+    before = fingerprint()
+    pause = ida.get("/admin/agents/support/pause/").content.decode()
+    for part in (
+        "<strong>1</strong> approved or queued call will still be sent",
+        "<strong>2</strong> calls that wait for a person can still be decided, and are sent once",
+        "<strong>2</strong> tasks of it wait for a person, and stay open",
+        "<strong>1</strong> open run whose next call is refused",
+    ):
+        assert part in pause, part
+    freeze = gus.get("/admin/agents/support/freeze/").content.decode()
+    for part in (
+        "<strong>1</strong> approved or queued call will stay waiting",
+        "<strong>2</strong> calls that wait for a person can still be decided",
+        "<strong>2</strong> tasks of it wait",
+        "<strong>1</strong> open run whose",
+    ):
+        assert part in freeze, part
+    assert "is not frozen" in gus.get("/admin/agents/support/thaw/").content.decode()
+    assert fingerprint() == before
+
+
+@pytest.mark.parametrize(
+    ("username", "verb"), [("ida", "pause"), ("gus", "freeze"), ("gus", "thaw")]
+)
+def test_a_refused_reason_is_kept_on_the_page_that_asked_for_it(
+    cast: Cast, username: str, verb: str
+) -> None:
+    client, path = signed_in(username), f"/admin/agents/support/{verb}/"
+    if verb == "thaw":
+        act("gus", "freeze", reason="odd")
+    before = fingerprint()
+    for reason, why in ((" ", "Say why."), ("zebra <b>" * 300, "At most 2000")):
+        answer = client.post(path, {"reason": reason})
+        assert (answer.status_code, why in answer.content.decode()) == (422, True)
+    assert "zebra &lt;b&gt;" * 300 in answer.content.decode()
+    assert fingerprint() == before
+
+
+def test_whoever_pauses_second_is_told_and_keeps_the_reason(cast: Cast) -> None:
+    act("ida", "pause", reason="first")
+    answer = signed_in("admin").post("/admin/agents/support/pause/", {"reason": "my own reason"})
+    assert answer.status_code == 409
+    assert "paused already" in answer.content.decode()
+    assert "my own reason</textarea>" in answer.content.decode()
+    assert Agent.objects.get(slug="support").paused_reason == "first"
 
 
 @pytest.mark.parametrize("name", ["tasks_enabled", "enabled"])

@@ -26,6 +26,21 @@ from tests.backoffice.rows import (
 from tests.conftest import Cast
 
 READ = {"y": 200, "n": 403, "-": 404, "m": 405, "r": 302}
+# The pages of a row that its slug names, and that say its name to an admin.
+NAMED_BY_SLUG = [
+    "agent",
+    "agent_freeze",
+    "agent_pause",
+    "agent_thaw",
+    "guard_replay_start",
+    "guard_rule",
+    "integration",
+    "integration_import",
+    "operation",
+    "operation_add",
+    "operation_try",
+    "webhook",
+]
 BESIDE = re.compile(r"admin/|accounts/|api/v1/|healthz|readyz|metrics|favicon\.ico|$")
 
 
@@ -34,8 +49,12 @@ def address(name: str, known: dict[str, dict[str, Any]]) -> str:
 
 
 def absent(known: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The same, with ids that no row has."""
-    return {page: {**keys, "pk": uuid4()} for page, keys in known.items()}
+    """The same, with ids and slugs that no row has; what an act is called stays."""
+    nowhere = {"pk": uuid4(), "slug": "nowhere", "integration": "nowhere"}
+    return {
+        page: {name: nowhere.get(name, key) for name, key in keys.items()}
+        for page, keys in known.items()
+    }
 
 
 @pytest.fixture
@@ -45,7 +64,7 @@ def ours(cast: Cast) -> Rows:
 
 @pytest.fixture
 def theirs(cast: Cast, ours: Rows) -> Rows:
-    return rows_of(cast, cast.other, "cora")
+    return rows_of(cast, cast.other, "cora", mark="x")
 
 
 def test_the_table_knows_every_address_and_no_other() -> None:
@@ -83,8 +102,7 @@ def test_rows_of_another_workspace_read_like_rows_that_are_not_there(
     ours: Rows, theirs: Rows, username: str
 ) -> None:
     foreign = ours if username == "cora" else theirs
-    # Slugs are the same in both workspaces; what has an id is asked for by the foreign one.
-    known = {page: keys for page, keys in foreign.names.items() if "pk" in keys}
+    known = foreign.names
     client = signed_in(username)
     before = fingerprint()
     for name in known:
@@ -95,6 +113,31 @@ def test_rows_of_another_workspace_read_like_rows_that_are_not_there(
         assert here.status_code in (302, 403, 404, 405), (name, here.status_code)
         assert acted.status_code in (403, 404, 405), (name, acted.status_code)
     assert fingerprint() == before
+
+
+@pytest.mark.parametrize(
+    ("username", "own", "other", "pages"),
+    [
+        ("admin", "-ours", "-theirs", NAMED_BY_SLUG),
+        ("cora", "-theirs", "-ours", ["agent", "integration", "operation"]),
+    ],
+)
+def test_a_slug_that_both_workspaces_have_leads_to_ones_own_row(
+    cast: Cast, username: str, own: str, other: str, pages: list[str]
+) -> None:
+    here = rows_of(cast, cast.workspace, "abe", title="-ours")
+    there = rows_of(cast, cast.other, "cora", title="-theirs")
+    client = signed_in(username)
+    shown = []
+    for name, keys in here.names.items():
+        if "pk" in keys:
+            continue
+        assert there.names[name] == keys, "the same address in both"
+        answer = client.get(address(name, here.names))
+        text = answer.content.decode() if answer.status_code == 200 else ""
+        assert other not in text, name
+        shown += [name] if own in text else []
+    assert sorted(shown) == pages
 
 
 def test_nobody_who_is_not_signed_in_gets_anything(ours: Rows) -> None:

@@ -178,7 +178,7 @@ def test_an_incident_is_triaged_from_its_page(world: World) -> None:
     assert "Resolve</button>" not in text
 
 
-CONTAIN = ("freeze", "cancel", "terminate", "require-approval")
+CONTAIN = ("freeze", "cancel", "terminate", "require-approval")  # thawing wants a frozen agent
 
 
 def contain(client: Client, incident: Incident, verb: str, **data: str) -> Any:
@@ -192,7 +192,7 @@ def test_an_agent_is_frozen_and_thawed_from_the_incident(world: World) -> None:
     assert "odd refunds" in gus.get("/admin/guard/").content.decode()
     again = contain(gus, incident, "freeze", reason="odd refunds")
     assert (again.status_code, "frozen already" in again.content.decode()) == (409, True)
-    act(gus, incident, "thaw", reason="fine")
+    contain(gus, incident, "thaw", reason="fine")
     until = {"until": "2099-01-01T12:00", "reason": "watch it"}
     assert contain(gus, incident, "require-approval", **until).status_code == 302
     agent = Agent.objects.get(slug="support")
@@ -219,6 +219,8 @@ def test_containing_says_first_what_it_does_and_does_nothing(world: World) -> No
     for part in (
         "<strong>2</strong> approved or queued calls will stay",
         "<strong>1</strong> call that waits for a person can",
+        "<strong>2</strong> tasks of it wait for a person, and stay open",
+        "<strong>2</strong> open runs whose next call is refused",
     ):
         assert part in told["freeze"], part
     for part in (
@@ -258,6 +260,52 @@ def test_containing_needs_a_reason_and_keeps_what_was_typed(world: World, verb: 
     assert (long.status_code, "At most 2000" in long.content.decode()) == (422, True)
     assert "zebra &lt;b&gt;" * 300 in long.content.decode()
     assert fingerprint() == before
+
+
+def test_thawing_says_what_it_sends_and_keeps_a_refused_reason(world: World) -> None:
+    incident, gus = opened(world), signed_in("gus")
+    refund(world, 10, charge="fine")
+    contain(gus, incident, "freeze", reason="odd")
+    path = f"/admin/guard/incidents/{incident.pk}/contain/thaw/"
+    assert f'href="{path}"' in gus.get(f"/admin/guard/incidents/{incident.pk}/").content.decode()
+    before = fingerprint()
+    told = gus.get(path).content.decode()
+    assert "<strong>2</strong> approved or queued calls will be sent at once" in told
+    long = contain(gus, incident, "thaw", reason="zebra <b>" * 300)
+    assert (long.status_code, "At most 2000" in long.content.decode()) == (422, True)
+    assert "zebra &lt;b&gt;" * 300 in long.content.decode()
+    assert fingerprint() == before
+    contain(gus, incident, "thaw", reason="fine")
+    late = contain(signed_in("admin"), incident, "thaw", reason="mine was typed too")
+    assert (late.status_code, "is not frozen" in late.content.decode()) == (409, True)
+    assert "mine was typed too</textarea>" in late.content.decode()
+    assert AuditEntry.objects.filter(verb="agent.thawed").count() == 1
+
+
+@pytest.mark.parametrize(
+    ("verb", "field"), [("note", "text"), ("resolve", "note"), ("dismiss", "note")]
+)
+def test_an_act_on_an_incident_that_is_refused_keeps_the_text(
+    world: World, verb: str, field: str
+) -> None:
+    incident, gus = opened(world), signed_in("gus")
+    path = f"/admin/guard/incidents/{incident.pk}/{verb}/"
+    before = fingerprint()
+    answer = gus.post(path, {field: "zebra <b>" * 2000})
+    assert answer.status_code == 422
+    assert "At most 10000" in answer.content.decode()
+    assert "zebra &lt;b&gt;" * 2000 in answer.content.decode()
+    assert fingerprint() == before
+
+
+def test_whoever_resolves_second_keeps_what_they_had_written(world: World) -> None:
+    incident, gus = opened(world), signed_in("gus")
+    act(gus, incident, "resolve", note="first")
+    path = f"/admin/guard/incidents/{incident.pk}/resolve/"
+    answer = signed_in("admin").post(path, {"note": "The customer was real after all."})
+    assert answer.status_code == 409
+    assert "The customer was real after all.</textarea>" in answer.content.decode()
+    assert incident.notes.count() == 1
 
 
 @pytest.mark.parametrize("until", ["nonsense", "2020-01-01T12:00", "2099-13-01T12:00"])

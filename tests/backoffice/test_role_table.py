@@ -1,6 +1,8 @@
 """The role table of the design, cell by cell, on the pages: who sees a task in the queue, who
 sees all of it, who decides it, and who reads which part of the audit log."""
 
+from typing import Any
+
 import pytest
 
 from accounts_app.models import AuditEntry
@@ -8,6 +10,7 @@ from accounts_app.scoping import Actor
 from accounts_app.services.audit import VERBS
 from accounts_app.services.unit import unit_of_work
 from tasks_app.models import UserTask
+from tasks_app.states import Kind
 from tests.backoffice.people import signed_in
 from tests.backoffice.test_approvals import ask, page, refund
 from tests.conftest import Cast, World
@@ -23,10 +26,21 @@ ORDINARY, ANOMALY = ("wwh--m", "yyn--n"), ("w-hw-m", "y-ny-n")
 # kind: (sees, decides), and the answer with which it is decided.
 TABLE: dict[str, tuple[tuple[str, str], dict[str, str]]] = {
     "approval": (ORDINARY, {"action": "approve"}),
+    "hitl": (ORDINARY, {"action": "approve"}),
+    "multi_option": (ORDINARY, {"action": "select", "value": "b"}),
     "text": (ORDINARY, {"action": "submit", "value": "Yes, do"}),
+    "number": (ORDINARY, {"action": "submit", "value": "7"}),
     "aitl_escalation": (ORDINARY, {"action": "answer", "value": "Yes, do"}),
     "anomaly_review": (ANOMALY, {"action": "approve"}),
     "anomaly_alert": (ANOMALY, {"action": "acknowledge"}),
+}
+# What is asked without a call, and what the question needs besides.
+ASKED: dict[str, dict[str, Any]] = {
+    "hitl": {},
+    "multi_option": {"options": [{"id": "a", "label": "First"}, {"id": "b", "label": "Second"}]},
+    "text": {},
+    "number": {"input": {"minimum": 5, "integer": True}},
+    "aitl_escalation": {},
 }
 CANARY = "zq-canary-zq"
 AMOUNT = 73497349
@@ -34,8 +48,8 @@ AMOUNT = 73497349
 
 def one(world: World, kind: str) -> UserTask:
     """A task of this kind, with something in it that not everybody may see."""
-    if kind in {"text", "aitl_escalation"}:
-        return ask(world, kind=kind, description=CANARY)
+    if kind in ASKED:
+        return ask(world, kind=kind, description=CANARY, **ASKED[kind])
     if kind.startswith("anomaly"):
         world.rule(effect=kind.removeprefix("anomaly_"))
     arguments = {"charge": CANARY, "amount": AMOUNT}
@@ -58,6 +72,10 @@ def shown_to(username: str, task: UserTask) -> str:
     if CANARY in card:
         return "w"
     return "m" if "You see this task masked." in card else "h"
+
+
+def test_the_table_has_every_kind() -> None:
+    assert sorted(TABLE) == sorted(Kind.values)
 
 
 @pytest.mark.parametrize("kind", TABLE)

@@ -142,6 +142,10 @@ def test_a_termination_needs_a_reason(world: World) -> None:
     path = f"/admin/review/sessions/{task.session_id}/terminate/"
     answer = signed_in("ann").post(path, {"reason": "  "}, follow=True)
     assert "Say why" in answer.content.decode()
+    long = signed_in("ann").post(path, {"reason": "zebra <b>" * 200})
+    assert long.status_code == 422
+    assert "At most 1000 characters." in long.content.decode()
+    assert "zebra &lt;b&gt;" * 200 in long.content.decode(), "what was typed is kept"
     assert Session.objects.get(pk=task.session_id).status == "active"
 
 
@@ -170,8 +174,10 @@ def test_ending_it_twice_says_so(world: World) -> None:
     world.run()
     path = f"/admin/review/sessions/{Session.objects.get().pk}/terminate/"
     signed_in("ann").post(path, {"reason": "First"})
-    answer = signed_in("abe").post(path, {"reason": "Second"}, follow=True)
-    assert "The session is terminated." in answer.content.decode()
+    answer = signed_in("abe").post(path, {"reason": "Second thoughts"})
+    assert answer.status_code == 409
+    assert "This session is over already: terminated." in answer.content.decode()
+    assert ">Second thoughts</textarea>" in answer.content.decode()
     assert Session.objects.get().end_reason == "First"
 
 

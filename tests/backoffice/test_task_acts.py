@@ -37,6 +37,23 @@ def test_a_blank_comment_is_refused(world: World) -> None:
     assert not Comment.objects.exists()
 
 
+def test_what_was_typed_beside_the_decision_is_kept_when_it_is_refused(world: World) -> None:
+    task = refund(world)
+    long = "zebra <b>" * 2000
+    for name in ("comment", "ask"):
+        answer = act("ann", task, name, text=long)
+        assert answer.status_code == 422
+        assert "zebra &lt;b&gt;" * 2000 in answer.content.decode(), name
+    decide(signed_in("abe"), task)
+    late = act("ann", task, "comment", text="What about the second charge?")
+    if late.status_code != 200:
+        assert "What about the second charge?</textarea>" in late.content.decode()
+    reason = act("aud", task, "reveal", reason="zebra <b>" * 100)
+    assert reason.status_code == 422
+    assert f'value="{"zebra &lt;b&gt;" * 100}"' in reason.content.decode()
+    assert not AuditEntry.objects.filter(verb="task.revealed").exists()
+
+
 def test_asking_back_keeps_the_task_and_shows_the_question(world: World) -> None:
     task = refund(world)
     html = act("ann", task, "ask", text="Which parcel?").content.decode()
