@@ -12,7 +12,14 @@ from tests.conftest import World
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 FOCUSED = "document.activeElement.matches('a') ? document.activeElement.textContent.trim() : ''"
-ENTRANCE = ["login/", "signup/", "password/reset/"]
+ENTRANCE = ["login/", "signup/", "password/reset/", "password/reset/done/", "inactive/"]
+ACCOUNT = [
+    "2fa/totp/activate/",
+    "2fa/webauthn/",
+    "2fa/webauthn/add/",
+    "2fa/recovery-codes/generate/",
+]
+PASSWORD = "a long enough sentence"
 
 
 def fill(world: World) -> Membership:
@@ -32,22 +39,72 @@ def fill(world: World) -> Membership:
 def test_no_page_of_ones_own_account_violates_the_guidelines(
     shared_world: World, visit: Visit, theme: str
 ) -> None:
+    user = User.objects.get(username="admin")
+    user.set_password(PASSWORD)
+    user.save()
     page = visit("admin", "agents/", theme=theme)
+    page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
     found = []
-    for path in ("accounts/2fa/", "accounts/password/change/", "accounts/reauthenticate/"):
-        page.goto(f"/{path}")
+    for path in ("2fa/", "password/change/", "reauthenticate/", "logout/"):
+        page.goto(f"/accounts/{path}")
+        found += violations(page)
+    page.goto("/accounts/reauthenticate/")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Confirm").click()
+    for path in ACCOUNT:
+        page.goto(f"/accounts/{path}")
         found += violations(page)
     assert "\n".join(found) == ""
 
 
-def test_the_entrance_violates_nothing(shared_world: World, visit: Visit) -> None:
-    page = visit("ann", "agents/")
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_entrance_violates_nothing(shared_world: World, visit: Visit, theme: str) -> None:
+    page = visit("ann", "agents/", theme=theme)
+    page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
     page.context.clear_cookies()
     found = []
     for path in ENTRANCE:
         page.goto(f"/accounts/{path}")
         found += violations(page)
+    page.goto("/accounts/login/")
+    page.locator("input[name=username]").fill("ann")
+    page.locator("input[name=password]").fill("not this one")
+    page.locator("input[name=password]").press("Enter")
+    page.get_by_text("not correct").wait_for()
+    found += violations(page)
     assert "\n".join(found) == ""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_button_of_these_pages_can_be_read(
+    shared_world: World, visit: Visit, theme: str
+) -> None:
+    """A link that looks like a button has the colours of one, whatever kind it is."""
+    page = visit("admin", "agents/", theme=theme)
+    page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+    page.goto("/accounts/password/change/")
+    kinds = ("", "button-primary", "button-good", "button-bad")
+    page.evaluate(
+        """(kinds) => {
+          for (const kind of kinds) {
+            for (const name of ["a", "button"]) {
+              const one = document.createElement(name);
+              one.className = `button ${kind}`;
+              one.textContent = `A ${name} ${kind}`;
+              if (name === "a") { one.href = "#"; }
+              document.querySelector(".sign-in").append(one);
+            }
+          }
+        }""",
+        kinds,
+    )
+    assert "\n".join(violations(page)) == ""
+    colours = page.evaluate(
+        """() => [...document.querySelectorAll(".sign-in > a.button")].map((link) => [
+          getComputedStyle(link).color, getComputedStyle(link.nextSibling).color])"""
+    )
+    assert len(colours) == len(kinds)
+    assert [link for link, _ in colours] == [button for _, button in colours]
 
 
 def test_the_navigation_is_walked_and_used_by_keyboard_alone(

@@ -33,3 +33,16 @@ def test_the_guards_pages_say_that_it_is_off(world: World, path: str) -> None:
     assert "The guard is off" not in gus.get(path).content.decode()
     choose(world, guard=False)
     assert "The guard is off in this workspace." in gus.get(path).content.decode()
+
+
+LINK = 'under <a class="link" href="/admin/workspace/">Workspace</a>'
+
+
+@pytest.mark.parametrize("path", [EDITOR, QUEUE, *PAGES])
+def test_whoever_can_switch_it_on_is_led_there(world: World, path: str) -> None:
+    choose(world, hitl=False, guard=False)
+    assert LINK in signed_in("admin").get(path).content.decode()
+    other = "gus" if path in PAGES else "ann"
+    html = signed_in(other).get(path).content.decode()
+    assert LINK not in html
+    assert "A workspace admin switches it on under Workspace." in html
