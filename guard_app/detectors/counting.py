@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from guard_app.facts import Calls, DetectorFailed, Facts, Hit, Need, Rule, ScreenedCall, Total
 from guard_app.states import CountScope
+from guard_app.wording import many, place, plain, within
 
 AMONG = {
     CountScope.RUN: "this run",
@@ -26,10 +27,10 @@ def call_count(call: ScreenedCall, rule: Rule, facts: Facts) -> Hit | None:
     if count <= limit:
         return None
     among = AMONG[CountScope(rule.parameters["scope"])]
-    within = _within(rule.parameters.get("window_seconds"))
+    window = within(rule.parameters.get("window_seconds"))
     return Hit(
-        f"Call number {count} in {among}{within}; the limit is {limit}.",
-        seen=f"{count} calls{within}",
+        f"Call number {count} in {among}{window}; the limit is {limit}.",
+        seen=f"{many(count, 'call')} in {among}{window}",
         usual=f"at most {limit}",
     )
 
@@ -46,7 +47,7 @@ def repeated_call(call: ScreenedCall, rule: Rule, facts: Facts) -> Hit | None:
         return None
     return Hit(
         f"The same call with the same arguments, {count} times in this run; the limit is {limit}.",
-        seen=f"{count} equal calls",
+        seen=f"{many(count, 'equal call')} in this run",
         usual=f"at most {limit}",
     )
 
@@ -74,11 +75,11 @@ def budget(call: ScreenedCall, rule: Rule, facts: Facts) -> Hit | None:
     if total <= limit:
         return None
     among = AMONG[CountScope(rule.parameters["scope"])]
-    within = _within(rule.parameters.get("window_seconds"))
+    window = within(rule.parameters.get("window_seconds"))
     return Hit(
-        f"With this call {pointer} adds up to {plain(total)} in {among}{within};"
+        f"With this call {pointer} adds up to {plain(total)} in {among}{window};"
         f" the budget is {plain(limit)}.",
-        seen=f"{pointer} adds up to {plain(total)}{within}",
+        seen=f"{place(pointer)} adds up to {plain(total)} in {among}{window}",
         usual=f"at most {plain(limit)}",
     )
 
@@ -101,25 +102,10 @@ def failure_burst(call: ScreenedCall, rule: Rule, facts: Facts) -> Hit | None:
     count, limit, of = facts[need], rule.parameters["limit"], rule.parameters["of"]
     if count <= limit:
         return None
-    within = _within(rule.parameters["window_seconds"])
+    window = within(rule.parameters["window_seconds"])
+    became = "were rejected" if of == "rejected" else "failed"
     return Hit(
-        f"{count} calls of this agent were {of}{within}; the limit is {limit}."
-        if of == "rejected"
-        else f"{count} calls of this agent failed{within}; the limit is {limit}.",
-        seen=f"{count} {of}{within}",
+        f"{count} calls of this agent {became}{window}; the limit is {limit}.",
+        seen=f"{many(count, 'call')} {of}{window}",
         usual=f"at most {limit}",
     )
-
-
-def plain(number: float) -> str:
-    """A number for people: no trailing zeros, no exponent where it can be helped."""
-    return f"{number:,.2f}".rstrip("0").rstrip(".")
-
-
-def _within(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    for unit, length in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * length and seconds % length == 0:
-            return f" within {int(seconds // length)} {unit}"
-    return f" within {plain(seconds)} seconds"

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 from guard_app.facts import Calls, DetectorFailed, Facts, Hit, Need, ReadFrom, Rule, ScreenedCall
 from guard_app.hours import covers
 from guard_app.states import CountScope
+from guard_app.wording import facts_in_words
 from integrations_app import conditions
 from integrations_app.conditions import Fact
 
@@ -44,7 +45,12 @@ def condition(call: ScreenedCall, rule: Rule, facts: Facts) -> Hit | None:
     except conditions.ConditionFailed as error:
         raise DetectorFailed(str(error)) from error
     sentence = conditions.sentence(source, facts_shown)
-    return Hit(f"The condition is true: {sentence}.", seen=sentence, usual="not true")
+    return Hit(
+        f"The condition is true: {sentence}.",
+        seen=f"{source.strip()}, where {words}"
+        if (words := facts_in_words(facts_shown))
+        else source,
+    )
 
 
 def _variables(call: ScreenedCall, facts: Facts) -> conditions.Variables:
@@ -85,7 +91,7 @@ def off_hours(call: ScreenedCall, rule: Rule, facts: Facts) -> Hit | None:
     allowed = hours if isinstance(hours, str) else ", ".join(map(str, hours))
     return Hit(
         f"Called on {local:%A at %H:%M} ({zone.key}); its hours are {allowed}.",
-        seen=f"{local:%A %H:%M}",
+        seen=f"{local:%A at %H:%M} ({zone.key})",
         usual=allowed,
     )
 
@@ -109,5 +115,5 @@ def chain(call: ScreenedCall, rule: Rule, facts: Facts) -> Hit | None:
     return Hit(
         f"The run read from {sources}, and now calls {call.operation}.",
         seen=f"{sources} → {call.operation}",
-        usual="one or the other",
+        usual="one or the other in a run",
     )

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from guard_app.detectors.counting import plain
 from guard_app.facts import (
     Calls,
     Facts,
@@ -19,6 +18,7 @@ from guard_app.facts import (
     UsualValues,
 )
 from guard_app.states import CountScope
+from guard_app.wording import many, place, plain, size, worded
 from integrations_app.pointers import exists, get
 
 HOUR = 3600
@@ -54,8 +54,8 @@ def rate_baseline(call: ScreenedCall, rule: Rule, facts: Facts) -> Hit | None:
     return Hit(
         f"{count} calls of this agent within the last hour; at this time of the week"
         f" {plain(pace.usual)} are usual.",
-        seen=f"{count} calls in an hour",
-        usual=f"{plain(pace.usual)}, up to {plain(most)}",
+        seen=f"{many(count, 'call')} within an hour",
+        usual=f"{plain(pace.usual)} an hour at this time of the week, up to {plain(most)}",
     )
 
 
@@ -77,12 +77,14 @@ def value_range(call: ScreenedCall, rule: Rule, facts: Facts) -> Hit | None:
     highest = max(learned.high, learned.middle + far)
     if lowest <= number <= highest:
         return None
-    shown = "is" if call.hides(pointer) else f"is {plain(number)},"
+    value = get(call.arguments, pointer)
+    usual = f"{plain(learned.low)} to {size(value, learned.high)}"
+    hidden = call.hides(pointer)
+    shown = "" if hidden else f" {size(value, number)},"
     return Hit(
-        f"{pointer} {shown} out of the usual {plain(learned.low)} to {plain(learned.high)}"
-        f" ({learned.count} calls).",
-        seen=f"{pointer} {shown}".rstrip(", is"),
-        usual=f"{plain(learned.low)} to {plain(learned.high)}",
+        f"{pointer} is{shown} out of the usual {usual} ({learned.count} calls).",
+        seen=f"{place(pointer)} is {'out of range' if hidden else size(value, number)}",
+        usual=usual,
     )
 
 
@@ -99,12 +101,12 @@ def new_value(call: ScreenedCall, rule: Rule, facts: Facts) -> Hit | None:
     known: Known = facts[KnownValue(pointer)]
     if known.seen or not known.others:
         return None
-    value = "a value" if call.hides(pointer) else f"“{str(get(call.arguments, pointer))[:120]}”"
+    value = "a value" if call.hides(pointer) else worded(get(call.arguments, pointer))
+    earlier = many(known.others, "earlier call")
     return Hit(
-        f"{pointer} has {value} that this agent never used with this operation"
-        f" ({known.others} earlier calls).",
-        seen=f"{pointer}: {value}",
-        usual=f"one of the values of {known.others} earlier calls",
+        f"{pointer} has {value} that this agent never used with this operation ({earlier}).",
+        seen=f"{place(pointer)} {'has a new value' if call.hides(pointer) else f'is {value}'}",
+        usual=f"one of the values in {earlier}",
     )
 
 
@@ -118,7 +120,7 @@ def new_operation(call: ScreenedCall, rule: Rule, facts: Facts) -> Hit | None:
     if known.seen or not known.others:
         return None
     return Hit(
-        f"The agent never called {call.operation} before ({known.others} calls of others).",
-        seen=call.operation,
-        usual=f"what its {known.others} earlier calls were",
+        f"The agent never called {call.operation} before ({many(known.others, 'call')} of others).",
+        seen=f"its first call of {call.operation}",
+        usual=f"other operations, in {many(known.others, 'earlier call')}",
     )

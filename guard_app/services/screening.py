@@ -156,7 +156,7 @@ def _ask(
     except Exception as error:  # Whatever breaks in a detector, the call must go to a person.
         return _broken(rule, error)
     if time.thread_time() - begun > seconds:
-        return _failed(rule, f"The detector took longer than {seconds} s.")
+        return _failed(rule, f"The detector took longer than {seconds} seconds.")
     return None if hit is None else RuleHit(rule, hit, GuardEffect(rule.effect))
 
 
@@ -167,7 +167,7 @@ def _broken(rule: GuardRule, error: Exception) -> RuleHit:
 
 def _failed(rule: GuardRule, detail: str) -> RuleHit:
     logger.warning("guard.rule_failed", rule=rule.slug, detail=detail)
-    hit = Hit(f"The rule could not be evaluated: {detail}", seen=detail)
+    hit = Hit(f"The rule could not be evaluated: {detail}", seen=f"not evaluated: {detail}")
     return RuleHit(rule, hit, GuardEffect.REVIEW, failed=True)
 
 

@@ -14,6 +14,7 @@ from accounts_app.scoping import Actor
 from accounts_app.states import ActorType, Permission
 from integrations_app.actions import Action, from_json
 from integrations_app.states import CALL_OPEN, CallStatus
+from tasks_app.admin.reasons import Reason, reasons_of
 from tasks_app.admin.request import RequestShown, request_of
 from tasks_app.admin.text import NOTHING, Shown, one_line, shown, visible
 from tasks_app.models import Comment, UserTask, Vote
@@ -79,16 +80,6 @@ class Trouble:
     def is_in_form(self) -> bool:
         """Whether the card shows it beside the field that it is about."""
         return self.opens_folds or self.field in ("action", "value", "comment", "reason")
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """Why a person is asked: a rule, and the values that it looked at."""
-
-    rule: str
-    outcome: str
-    facts: Sequence[tuple[str, str]]
-    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +240,7 @@ def _card(
         request=_request(task, full=full, masked=masked, revealed=revealed, alone=alone),
         said=shown(task.description) if seen else NOTHING,
         work=_work(task) if seen else NOTHING,
-        why=_reasons(task) if seen else (),
+        why=reasons_of(task) if seen else (),
         earlier=_earlier(task, earlier) if full else None,
         actions=from_json(task.actions),
         reviewers=_reviewers(task),
@@ -300,22 +291,6 @@ def _summary(task: UserTask) -> str:
         for name, value in task.tool_call.arguments.items()
     ]
     return one_line(" · ".join(parts), 200)
-
-
-def _reasons(task: UserTask) -> list[Reason]:
-    reasons = []
-    for why in task.why or []:
-        facts = [_fact(fact["path"], fact["value"]) for fact in why.get("facts", [])]
-        rule, outcome = one_line(why.get("rule", ""), 400), why.get("outcome", "")
-        reasons.append(Reason(rule, outcome, facts, one_line(why.get("detail", ""), 400)))
-    return reasons
-
-
-def _fact(path: str, value: Any) -> tuple[str, str]:
-    """A value that a rule looked at; what the guard has seen is words already."""
-    is_words = path in ("seen", "usual") and isinstance(value, str)
-    text = value if is_words else json.dumps(value, ensure_ascii=False)
-    return visible(path), one_line(text)
 
 
 def _earlier(task: UserTask, found: Mapping[tuple[UUID, UUID], list[UserTask]]) -> Earlier | None:

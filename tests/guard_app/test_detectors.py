@@ -50,7 +50,7 @@ def test_a_count_is_exceeded_strictly(earlier: int, hits: bool) -> None:
     assert (found is not None) == hits
     if earlier == 2:
         assert found.explanation == "Call number 3 in this run; the limit is 2."
-        assert (found.seen, found.usual) == ("3 calls", "at most 2")
+        assert (found.seen, found.usual) == ("3 calls in this run", "at most 2")
 
 
 def test_a_count_asks_for_its_window_and_operations() -> None:
@@ -184,7 +184,7 @@ def test_a_burst_of_failures(of: str, count: int, hits: bool) -> None:
     found = judge("failure_burst", parameters, call(), count)
     assert (found is not None) == hits
     if hits:
-        assert found.seen == f"6 {of} within 10 minutes"
+        assert found.seen == f"6 calls {of} within 10 minutes"
 
 
 def test_a_condition_sees_all_its_variables() -> None:
