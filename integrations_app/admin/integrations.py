@@ -218,7 +218,14 @@ class IntegrationPage(IntegrationFormPage):
 
     def more(self) -> dict[str, Any]:
         rows = self.row.operations.select_related("integration")
-        return {"title": self.row.name, "integration": self.row, "operations": rows[:500]}
+        wants_settings = self.request.GET.get("tab") == "settings" or self.request.method == "POST"
+        return {
+            "title": self.row.name,
+            "integration": self.row,
+            "number": rows.count(),
+            "listed": listed(self.request, rows.order_by("slug"), ("slug", "name", "path")),
+            "tab": "settings" if wants_settings else "operations",
+        }
 
     def save(self, form: BackOfficeForm) -> str:
         put_integration(self.actor, self.row.slug, read(form))

@@ -1,12 +1,14 @@
 """Webhooks: who is told what, what became of each delivery, another secret, another try."""
 
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from django import forms
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
+from django.utils.text import slugify
 
 from accounts_app.backoffice.forms import BackOfficeForm, FormPage
 from accounts_app.backoffice.lists import listed
@@ -34,11 +36,15 @@ ADVICE = (
 
 
 class WebhookForm(BackOfficeForm):
-    slug = forms.SlugField(max_length=60, help_text="Its name; it cannot be changed later.")
     url = forms.CharField(
         label="URL",
         max_length=500,
         widget=forms.TextInput(attrs={"inputmode": "url", "placeholder": "https://…"}),
+    )
+    slug = forms.SlugField(
+        max_length=60,
+        required=False,
+        help_text="Its name here; it cannot be changed later. Empty: made from the URL's host.",
     )
     events = forms.MultipleChoiceField(
         label="Tell it when",
@@ -51,6 +57,26 @@ class WebhookForm(BackOfficeForm):
         help_text="Only where the receiver stands in your own network.",
     )
     enabled = forms.BooleanField(label="Enabled", required=False)
+
+    def clean_slug(self) -> str:
+        """The typed slug, or the one of the URL's host.
+
+        Raises:
+            ValidationError: none was typed, and the URL has no host to make one of.
+        """
+        url = self.cleaned_data.get("url", "")
+        slug: str = self.cleaned_data["slug"] or _slug_of(url)
+        if url and not slug:
+            raise forms.ValidationError("No slug can be made from this URL: type one.")
+        return slug
+
+
+def _slug_of(url: str) -> str:
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+    return slugify(host.removeprefix("www.").replace(".", "-"))[:60].strip("-_")
 
 
 def read(form: BackOfficeForm) -> WebhookValues:

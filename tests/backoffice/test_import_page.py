@@ -61,8 +61,8 @@ def test_an_import_says_how_many_run_without_approval(world: World) -> None:
 
     html = said("getCharge")
     assert "The imported operation runs without approval." in html
-    assert 'href="/admin/integrations/payments/#id_requires_approval"' in html
-    editor = ida.get("/admin/integrations/payments/").content.decode()
+    assert 'href="/admin/integrations/payments/?tab=settings#id_requires_approval"' in html
+    editor = ida.get("/admin/integrations/payments/?tab=settings").content.decode()
     assert 'id="id_requires_approval"' in editor
     assert "2 of the 2 imported operations run without approval." in said("getCharge", "makePayout")
     Operation.objects.filter(slug="make_payout").update(requires_approval=True, path="/moved")

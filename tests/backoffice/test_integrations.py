@@ -6,8 +6,10 @@ import pytest
 from django.test import Client
 
 from accounts_app.models import AuditEntry
+from accounts_app.scoping import system_actor
 from integrations_app.credentials import open_credential
 from integrations_app.models import Integration
+from integrations_app.services.catalogue import OperationValues, put_operation
 from tests.backoffice.people import signed_in
 from tests.conftest import TOKEN, World
 
@@ -35,7 +37,8 @@ def test_the_list_shows_what_is_set_and_never_the_credential(world: World, ida: 
     assert "Payments" in text
     assert "Bearer token" in text
     assert TOKEN not in text
-    assert TOKEN not in ida.get("/admin/integrations/payments/").content.decode()
+    for tab in ("", "?tab=settings"):
+        assert TOKEN not in ida.get(f"/admin/integrations/payments/{tab}").content.decode()
 
 
 def test_an_integration_of_another_workspace_is_not_there(world: World) -> None:
@@ -122,3 +125,28 @@ def test_the_test_of_a_connection_goes_to_no_private_address(world: World, ida: 
 def test_a_get_of_the_test_does_nothing(world: World, ida: Client) -> None:
     assert ida.get("/admin/integrations/payments/test/").status_code == 405
     assert world.receiver.hits == []
+
+
+def test_sixty_operations_stand_before_the_form_and_are_searched(world: World, ida: Client) -> None:
+    integration = Integration.objects.get(slug="payments")
+    system = system_actor(world.cast.workspace.pk)
+    for number in range(60):
+        values = OperationValues(name=f"Look {number}", effect="read", method="GET", path="/look")
+        put_operation(system, integration, f"look_{number:02}", values)
+    path = "/admin/integrations/payments/"
+    page = ida.get(path)
+    html = page.content.decode()
+    assert "Operations (63)" in html
+    assert len(page.context["listed"].rows) == 50
+    assert 'rel="next"' in html
+    assert "id_base_url" not in html
+    found = ida.get(f"{path}?q=look_59").content.decode()
+    assert found.count('href="/admin/operations/payments/') == 1
+    settings = ida.get(f"{path}?tab=settings").content.decode()
+    assert "id_base_url" in settings
+    assert "Look 1" not in settings
+    refused = ida.post(f"{path}?tab=settings", form_of(world, base_url="nonsense"))
+    assert refused.status_code == 422
+    assert "nonsense" in refused.content.decode(), "what was typed is kept, on the same tab"
+    saved = ida.post(f"{path}?tab=settings", form_of(world, name="Pay"))
+    assert saved.headers["Location"] == f"{path}?tab=settings"

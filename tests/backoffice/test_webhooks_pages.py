@@ -85,7 +85,7 @@ def test_what_was_given_up_and_what_arrived_is_sent_again_by_a_button(world: Wor
     Webhook.objects.update(rests_until=dt.datetime(2100, 1, 1, tzinfo=dt.UTC))
     assert deliver_all(webhook.pk) == 0
     text = admin.get(page).content.decode()
-    for shown in ("task.created", str(delivery.pk), "refused", '<td class="num">10</td>'):
+    for shown in ("task.created", str(delivery.pk), "refused", '<td data-label="Attempts" class="num">10</td>'):
         assert shown in text
     (button,) = re.findall(r'action="([^"]+/deliveries/[^"]+)"', text)
     for number, state in enumerate(("dead", "delivered"), 1):
@@ -142,3 +142,23 @@ def test_only_workspace_admins_keep_webhooks(world: World, username: str) -> Non
     for path in ("", "rotate/", "ping/"):
         assert client.post(f"/admin/webhooks/crm/{path}", {}).status_code == 403
     assert not Delivery.objects.exists()
+
+
+def test_the_address_is_asked_for_first_and_names_the_webhook(world: World) -> None:
+    admin = signed_in("admin")
+    html = admin.get("/admin/add/webhook/").content.decode()
+    assert html.index("id_url") < html.index("id_slug") < html.index("id_events")
+    form = {**FORM, "url": "https://www.Hooks.Example.com:8443/assent?x=1", "slug": ""}
+    assert admin.post("/admin/add/webhook/", form).status_code == 200
+    assert Webhook.objects.get().slug == "hooks-example-com"
+    again = admin.post("/admin/add/webhook/", form)
+    assert again.status_code == 422
+    assert list(again.context["form"].errors) == ["slug"]
+    assert Webhook.objects.count() == 1
+
+
+@pytest.mark.parametrize("url", ["nonsense", "https://", "https://[", ""])
+def test_an_address_without_a_host_names_nothing(world: World, url: str) -> None:
+    answer = signed_in("admin").post("/admin/add/webhook/", {**FORM, "url": url, "slug": ""})
+    assert answer.status_code == 422
+    assert not Webhook.objects.exists()
