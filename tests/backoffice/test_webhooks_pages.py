@@ -85,7 +85,12 @@ def test_what_was_given_up_and_what_arrived_is_sent_again_by_a_button(world: Wor
     Webhook.objects.update(rests_until=dt.datetime(2100, 1, 1, tzinfo=dt.UTC))
     assert deliver_all(webhook.pk) == 0
     text = admin.get(page).content.decode()
-    for shown in ("task.created", str(delivery.pk), "refused", '<td data-label="Attempts" class="num">10</td>'):
+    for shown in (
+        "task.created",
+        str(delivery.pk),
+        "refused",
+        '<td data-label="Attempts" class="num">10</td>',
+    ):
         assert shown in text
     (button,) = re.findall(r'action="([^"]+/deliveries/[^"]+)"', text)
     for number, state in enumerate(("dead", "delivered"), 1):
