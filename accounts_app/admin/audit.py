@@ -109,12 +109,15 @@ class AuditVerifyPage(Page):
     """Recomputes the workspace's chain and says whether it holds."""
 
     permissions = (Permission.READ_AUDIT,)
+    parents = (("Audit log", "admin:audit"),)
 
     def post(self, request: HttpRequest) -> HttpResponseBase:
         workspace = Workspace.objects.get(pk=self.actor.workspace_id)
         broken = verify_one(workspace)
         said = f"Entry {broken.sequence} {broken.reason}." if broken else ""
-        return self.render(template="accounts_app/audit_verified.html", broken=said)
+        return self.render(
+            template="accounts_app/audit_verified.html", title="The chain verified", broken=said
+        )
 
 
 @register("audit/export/", "audit_export")

@@ -99,6 +99,7 @@ class MemberAddPage(FormPage):
     permissions = write_permissions = MANAGE
     parents = PARENTS
     form_class = NewMemberForm
+    made: Membership
 
     def more(self) -> dict[str, Any]:
         return {"button": "Add the member"}
@@ -112,7 +113,8 @@ class MemberAddPage(FormPage):
                 secret=self.password,
                 what="The first password of the new member",
                 advice="Give it to them by a safe way; they change it under their name.",
-                back=reverse("admin:members"),
+                back=reverse("admin:member", args=[self.made.pk]),
+                done="Choose their groups and agents",
             )
         return answer
 
@@ -122,7 +124,7 @@ class MemberAddPage(FormPage):
             add_existing(self.actor, username=typed["username"], roles=typed["roles"])
         else:
             password = secrets.token_urlsafe(12)
-            create_member(
+            self.made = create_member(
                 self.actor,
                 username=typed["username"],
                 email=typed["email"],

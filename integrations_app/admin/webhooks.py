@@ -113,6 +113,7 @@ class WebhookAddPage(WebhookEditor):
 
     title = "Add a webhook"
     secret: str
+    slug: str
 
     def build_form(self, data: Any) -> BackOfficeForm:
         return WebhookForm(data, initial={"enabled": True, "events": EventType.values})
@@ -126,11 +127,12 @@ class WebhookAddPage(WebhookEditor):
             secret=self.secret,
             what="The secret of the new webhook",
             advice=ADVICE,
-            back=reverse("admin:webhooks"),
+            back=reverse("admin:webhook", args=[self.slug]),
+            done="Try it with a ping",
         )
 
     def save(self, form: BackOfficeForm) -> str:
-        slug = form.cleaned_data["slug"]
+        self.slug = slug = form.cleaned_data["slug"]
         if Webhook.objects.visible_to(self.actor).filter(slug=slug).exists():
             raise Invalid([FieldError("slug", "key_exists", f"A webhook {slug!r} exists.")])
         self.secret = put_webhook(self.actor, slug, read(form)).secret or ""
@@ -167,8 +169,10 @@ class WebhookPage(WebhookBase, WebhookEditor):
         status = self.request.GET.get("status", "")
         if status in DeliveryStatus.values:
             rows = rows.filter(status=status)
+        wants_settings = self.request.GET.get("tab") == "settings" or self.request.method == "POST"
         return {
             "title": self.row.slug,
+            "tab": "settings" if wants_settings else "deliveries",
             "webhook": self.row,
             "listed": listed(self.request, rows),
             "chosen": status,

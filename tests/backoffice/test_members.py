@@ -29,6 +29,7 @@ def test_a_new_member_gets_a_password_that_is_shown_once(cast: Cast) -> None:
     answer = admin.post("/admin/add/member/", form)
     found = re.search(r'id="secret">([^<]+)<', answer.content.decode())
     assert found is not None
+    assert f'href="{page("eve")}">Choose their groups and agents</a>' in answer.content.decode()
     assert member("eve").roles == ["operator", "viewer"]
     assert User.objects.get(username="eve").check_password(found[1])
     assert "no-store" in answer.headers["Cache-Control"]

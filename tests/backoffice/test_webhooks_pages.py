@@ -167,3 +167,21 @@ def test_an_address_without_a_host_names_nothing(world: World, url: str) -> None
     answer = signed_in("admin").post("/admin/add/webhook/", {**FORM, "url": url, "slug": ""})
     assert answer.status_code == 422
     assert not Webhook.objects.exists()
+
+
+def test_deliveries_stand_first_and_the_form_on_its_own_tab(world: World) -> None:
+    admin = signed_in("admin")
+    made = admin.post("/admin/add/webhook/", {**FORM, "slug": "crm", "url": world.receiver.url})
+    assert 'href="/admin/webhooks/crm/">Try it with a ping</a>' in made.content.decode()
+    first = admin.get("/admin/webhooks/crm/").content.decode()
+    assert "Nothing was sent yet." in first
+    assert "id_url" not in first
+    assert (
+        "No delivery of this kind."
+        in admin.get("/admin/webhooks/crm/?status=dead").content.decode()
+    )
+    assert "id_url" in admin.get("/admin/webhooks/crm/?tab=settings").content.decode()
+    refused = admin.post("/admin/webhooks/crm/?tab=settings", {**FORM, "url": "nonsense"})
+    assert refused.status_code == 422
+    assert 'value="nonsense"' in refused.content.decode()
+    assert Webhook.objects.get().url == world.receiver.url
