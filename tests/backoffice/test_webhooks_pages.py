@@ -175,6 +175,7 @@ def test_deliveries_stand_first_and_the_form_on_its_own_tab(world: World) -> Non
     assert 'href="/admin/webhooks/crm/">Try it with a ping</a>' in made.content.decode()
     first = admin.get("/admin/webhooks/crm/").content.decode()
     assert "Nothing was sent yet." in first
+    assert world.receiver.url in first
     assert "id_url" not in first
     assert (
         "No delivery of this kind."
