@@ -6,6 +6,7 @@ from typing import Any
 from django import forms
 from django.urls import reverse
 
+from accounts_app.backoffice.choices import MOST, ChoicesField
 from accounts_app.backoffice.forms import JsonField, NamedForm, slug_field
 from accounts_app.models import Agent
 from accounts_app.scoping import Actor
@@ -17,18 +18,10 @@ from guard_app.states import WHAT_HAPPENS, Detector, GuardEffect
 from integrations_app.models import Operation, Session
 from integrations_app.states import SessionStatus
 
-MOST, SESSIONS = 500, 20
+SESSIONS = 20
 PREFIX = "p_"
 PLAIN = ("name", "detector", "effect", "enabled", "shadow", "asynchronous")
 EFFECTS = [(name, f"{GuardEffect(name).label}: {says}") for name, says in WHAT_HAPPENS.items()]
-
-
-class Chooser(forms.MultipleChoiceField):
-    """Some of many, by boxes in a list that scrolls."""
-
-    def __init__(self, **options: Any) -> None:
-        widget = forms.CheckboxSelectMultiple(attrs={"class": "choices"})
-        super().__init__(required=False, widget=widget, **options)
 
 
 class RuleForm(NamedForm):
@@ -48,9 +41,9 @@ class RuleForm(NamedForm):
         label="Take the parameters from this text, not from the fields above", required=False
     )
     parameters = JsonField(label="Parameters (JSON)", rows=5, required=False)
-    agents = Chooser(help_text="None chosen: every agent. A sub-agent falls under it as well.")
-    operations = Chooser(help_text="None chosen: every operation.")
-    sessions = Chooser(
+    agents = ChoicesField(help_text="None chosen: every agent. A sub-agent falls under it as well.")
+    operations = ChoicesField(help_text="None chosen: every operation.")
+    sessions = ChoicesField(
         help_text="None chosen: every session. Offered are active ones of which the guard hit"
         " something."
     )

@@ -109,7 +109,7 @@ class IncidentBase(Page):
             trouble=trouble_of(refusal),
             title=str(incident),
             incident=incident,
-            listed=listed(request, hits.order_by("-created_at", "-pk")),
+            listed=listed(self.request, hits.order_by("-created_at", "-pk")),
             tasks=found[:SHOWN],
             more_tasks=len(found) > SHOWN,
             notes=list(incident.notes.order_by("created_at")),

