@@ -418,7 +418,9 @@ def test_a_replay_is_started_watched_and_read(world: World) -> None:
     period = {"since": "2026-01-05", "until": "2026-12-31"}
     assert gus.post(start, period).status_code == 302
     path = f"/admin/guard/replays/{Replay.objects.get().pk}/"
-    assert "every 1s" in gus.get(path).content.decode()
+    running = gus.get(path).content.decode()
+    assert "every 1s" in running
+    assert "The calls are being counted" in running
     assert run_replay(due_replays(10)[0])
     text = gus.get(path).content.decode()
     assert re.search(r'Would have acted <a class="link" href="[^"]+">1</a> time on 2 calls', text)

@@ -9,6 +9,7 @@ from tests.conftest import World
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 # path: what the first row says of itself, label by label
 LISTS = {
+    "dashboard/": ["Agent", "Waiting", "Opened"],
     "sessions/": ["Agent", "Participant", "Status", "Waiting", "Opened"],
     "agents/": ["Description", "May ask people", "State"],
     "integrations/": ["Address", "Credential", "Approval by default", "Operations", "State"],
@@ -21,8 +22,9 @@ LISTS = {
     "webhooks/crm/": ["When", "State", "Attempts", "Last answer", "Next attempt"],
     "audit/": ["When", "Who", "Did what", "To", "Facts"],
 }
-SIDEWAYS = """() => [document.documentElement, ...document.querySelectorAll(".table-box")]
-  .map((box) => box.scrollWidth - box.clientWidth)"""
+SIDEWAYS = """() => [
+  document.documentElement, ...document.querySelectorAll(".table-box:has(> .stacks)")
+].map((box) => box.scrollWidth - box.clientWidth)"""
 LABELS = """() => [...document.querySelector(".stacks tbody tr").querySelectorAll("td")]
   .filter((cell) => cell.dataset.label
     && getComputedStyle(cell, "::before").content === JSON.stringify(cell.dataset.label))
