@@ -194,3 +194,14 @@ def test_every_rule_and_every_hit_is_on_one_page(world: World) -> None:
     assert len(rules) == 60
     hits = paged(gus, f"/admin/guard/incidents/{names['incident']}/", r">the call</a>")
     assert len(hits) == 200
+
+
+def test_an_incident_shown_again_after_a_refusal_leads_to_its_own_pages(world: World) -> None:
+    pk = fill(world, hits=60)["incident"]
+    path = f"/admin/guard/incidents/{pk}/"
+    gus = signed_in("gus")
+    assert gus.get(path).content.decode().count(f'href="{path}?page=2"') == 1
+    refused = gus.post(f"{path}note/", {"text": " "})
+    assert refused.status_code == 422
+    assert refused.content.decode().count(f'href="{path}?page=2"') == 1
+    assert gus.get(f"{path}?page=2").status_code == 200
