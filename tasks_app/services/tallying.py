@@ -25,10 +25,10 @@ CHUNK = 2000
 
 
 def tally() -> int:
-    """Count the hours that are over; how many were, in all workspaces.
+    """Count the hours that are over; of how many something was decided, in all workspaces.
 
-    After a long time without, a hundred hours of each workspace are counted, and the others the
-    next time.
+    After a long time without, a hundred such hours of each workspace are counted, and the others
+    the next time.
     """
     end = hour_of(db_now() - LAG)
     fresh = DecidedMark.objects.filter(until__gte=end).values("workspace")
@@ -48,10 +48,23 @@ def _catch_up(workspace_id: UUID, end: dt.datetime) -> int:
     hour, done = max(mark.until, oldest), 0
     if hour > mark.until and not _move(workspace_id, mark.until, hour):
         return 0
-    while hour < end and done < HOURS_AT_ONCE and _count_hour(workspace_id, hour):
-        hour, done = hour + HOUR, done + 1
+    while hour < end and done < HOURS_AT_ONCE:
+        busy = _next_busy(workspace_id, hour, end)
+        if busy > hour and not _move(workspace_id, hour, busy):
+            break
+        if busy < end and not _count_hour(workspace_id, busy):
+            break
+        hour, done = busy + HOUR, done + (busy < end)
     DecidedHour.objects.in_workspace(workspace_id).filter(hour__lt=oldest).delete()
     return done
+
+
+def _next_busy(workspace_id: UUID, hour: dt.datetime, end: dt.datetime) -> dt.datetime:
+    """The first hour from this one on in which something was decided; the end without any."""
+    rows = UserTask.objects.in_workspace(workspace_id).exclude(status=TaskStatus.PENDING)
+    ended = rows.filter(completed_at__gte=hour, completed_at__lt=end).order_by("completed_at")
+    first = ended.values_list("completed_at", flat=True).first()
+    return end if first is None else hour_of(first)
 
 
 def _move(workspace_id: UUID, at: dt.datetime, until: dt.datetime) -> bool:

@@ -119,9 +119,9 @@ def test_an_incident_lives_by_mouse(shared_world: World, visit: Visit) -> None:
 
     page.goto("/admin/agents/support/")
     expect(page.get_by_text("Frozen by an analyst")).to_be_visible()
-    page.get_by_text("Thaw…", exact=True).click()
-    page.get_by_label("Why", exact=True).fill("it was a test")
-    button(page, "Thaw Support").click()
+    page.get_by_role("link", name="Thaw Support…").click()
+    page.get_by_label("Reason", exact=True).fill("it was a test")
+    button(page, "Thaw the agent").click()
     expect(page.get_by_text("Support is thawed; what waited goes on.")).to_be_visible()
     expect(page.get_by_text("Frozen by an analyst")).to_have_count(0)
     assert Agent.objects.get(slug="support").frozen_at is None

@@ -4,6 +4,7 @@ import datetime as dt
 import itertools
 import re
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 from django.db import connection
@@ -162,7 +163,7 @@ def paged(client: Client, path: str, link: str) -> list[str]:
         text = client.get(page).content.decode()
         found += re.findall(link, text)
         older = re.search(r'rel="next" href="([^"]+)"', text)
-        page = path.partition("?")[0] + older[1].replace("&amp;", "&") if older else ""
+        page = urljoin(path, older[1].replace("&amp;", "&")) if older else ""
     return found
 
 

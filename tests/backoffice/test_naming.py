@@ -1,6 +1,5 @@
 """What has a name and a slug is asked for its name; a slug that nobody typed is made from it."""
 
-import json
 from typing import Any
 
 import pytest
@@ -17,7 +16,7 @@ MADE = "cote-fast-refunds-eu"
 RULE = {
     "expected_version": "0",
     "detector": "condition",
-    "parameters": json.dumps({"when": "args.amount > 30"}),
+    "p_when": "args.amount > 30",
     "effect": "review",
     "enabled": "on",
     "shadow": "on",
@@ -26,7 +25,7 @@ PAGES: list[tuple[str, dict[str, Any], Any]] = [
     ("agent/", {"enabled": "on"}, Agent),
     ("integration/", {**test_integrations.FORM, "auth": "none"}, Integration),
     ("operation/payments/", {**test_operations.FORM, "expected_version": "0"}, Operation),
-    ("guard-rule/", RULE, GuardRule),
+    ("guard-rule/?detector=condition", RULE, GuardRule),
 ]
 
 

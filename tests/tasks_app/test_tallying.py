@@ -162,13 +162,23 @@ def test_the_sweep_counts_and_forgets_what_no_page_shows(
     asked: UserTask, move_clock: Callable[[float], None]
 ) -> None:
     ended(asked, db_now() - 2 * HOUR)
-    # A hundred hours of each of the two workspaces at a time.
-    done = [sweep(execute_here=True)["hours_counted"] for _ in range(5)]
-    assert done[:3] == [200, 200, 200]
+    # The hours in which nothing was decided are passed over.
+    done = [sweep(execute_here=True)["hours_counted"] for _ in range(2)]
+    assert done == [1, 0]
     assert DecidedHour.objects.count() == 1
     move_clock(17 * 24 * 3600)
     sweep(execute_here=True)
     assert not DecidedHour.objects.exists()
+
+
+def test_after_a_long_time_so_many_hours_are_counted_at_once(
+    asked: UserTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for ago in (2, 5, 9):
+        ended(asked, db_now() - ago * HOUR)
+    monkeypatch.setattr(tallying, "HOURS_AT_ONCE", 2)
+    assert [tally(), tally(), tally()] == [2, 1, 0]
+    assert DecidedHour.objects.count() == 3
 
 
 @pytest.mark.parametrize("spread", [0.1, 1.0, 3.0])
