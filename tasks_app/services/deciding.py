@@ -18,7 +18,7 @@ from tasks_app.services.access import get_task, pending_task
 from tasks_app.services.call_tasks import apply_decision
 from tasks_app.services.claims import check_claim
 from tasks_app.services.closing import check_open, check_revision, complete
-from tasks_app.services.drafts import edit
+from tasks_app.services.drafts import edit, noting_blocked_edits
 from tasks_app.services.messages import tell_asking_run
 from tasks_app.services.voting import cast_vote, check_has_not_voted
 
@@ -77,7 +77,10 @@ def decide(
         Invalid: the answer does not fit.
     """
     fault("decide.before_tx")
-    with pending_task(actor, task_id, allowed=check_may_decide) as (unit, task):
+    with (
+        noting_blocked_edits(actor, task_id),
+        pending_task(actor, task_id, allowed=check_may_decide) as (unit, task),
+    ):
         check_claim(actor, task, claim_token)
         check_revision(task, revision)
         if task.quorum is not None:

@@ -6,7 +6,8 @@ runs (promise 3).
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from difflib import unified_diff
 from typing import Any, NoReturn
 from uuid import UUID
@@ -15,7 +16,7 @@ from accounts_app import crypto
 from accounts_app.errors import Conflict, FieldError, Invalid
 from accounts_app.scoping import Actor
 from accounts_app.services.audit import register_verbs
-from accounts_app.services.unit import Unit
+from accounts_app.services.unit import Unit, unit_of_work
 from guard_app.services.screening import screen
 from guard_app.states import MILD, GuardEffect
 from integrations_app.models import ToolCall
@@ -31,12 +32,43 @@ from tasks_app.services.claims import check_claim
 from tasks_app.services.closing import check_revision, subject_of
 from tasks_app.states import About
 
-register_verbs({"task.edited": "edited the work"})
+register_verbs(
+    {
+        "task.edited": "edited the work",
+        "task.edit_blocked": "tried an edit that the guard blocks",
+    }
+)
 _EDITED = {
     "rule": "A person edited the arguments; the rule alone would no longer ask.",
     "outcome": "always",
     "facts": [],
 }
+
+
+class EditBlocked(Invalid):
+    """The guard blocks the edited arguments; nothing of the edit is kept.
+
+    Args:
+        rules: the names of those that block.
+        why: their explanations.
+    """
+
+    def __init__(self, rules: Sequence[str], why: Sequence[str]) -> None:
+        detail = f"The guard blocks these arguments: {' '.join(why)}"
+        super().__init__([FieldError("draft", "blocked", detail)])
+        self.rules = list(rules)
+
+
+@contextmanager
+def noting_blocked_edits(actor: Actor, task_id: UUID) -> Iterator[None]:
+    """Write down an edit that the guard blocked, once all that it began is undone."""
+    try:
+        yield
+    except EditBlocked as refusal:
+        task = get_task(actor, task_id)
+        with unit_of_work() as unit:
+            unit.audit(actor, "task.edit_blocked", subject_of(task), {"rules": refusal.rules})
+        raise
 
 
 def save_draft(
@@ -64,7 +96,7 @@ def save_draft(
         Invalid: too long; for a call, arguments that do not fit, or that the guard would block.
     """
     check_may_edit(actor, get_task(actor, task_id))
-    with pending_task(actor, task_id) as (unit, task):
+    with noting_blocked_edits(actor, task_id), pending_task(actor, task_id) as (unit, task):
         check_claim(actor, task, claim_token)
         check_revision(task, revision, always=True)
         edit(unit, actor, task, read())
@@ -134,8 +166,7 @@ def _screen_again(unit: Unit, call: ToolCall) -> dict[str, Any] | None:
     if verdict.effect in MILD:
         return None  # A person is looking at it already: the incident counts the hit.
     if verdict.effect != GuardEffect.REVIEW:
-        why = " ".join(verdict.explanations)
-        _refuse(f"The guard blocks these arguments: {why}", "blocked")
+        raise EditBlocked([str(hit["rule"]) for hit in verdict.why], verdict.explanations)
     return verdict.as_review()
 
 
@@ -180,5 +211,5 @@ def _lines(value: Any) -> list[str]:
     return json.dumps(value, ensure_ascii=False, indent=2).splitlines()
 
 
-def _refuse(detail: str, code: str = "invalid_value") -> NoReturn:
-    raise Invalid([FieldError("draft", code, detail)])
+def _refuse(detail: str) -> NoReturn:
+    raise Invalid([FieldError("draft", "invalid_value", detail)])

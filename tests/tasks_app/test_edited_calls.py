@@ -5,6 +5,7 @@ import json
 import pytest
 
 from accounts_app import crypto
+from accounts_app.models import AuditEntry
 from guard_app.models import GuardRule
 from integrations_app.models import Clearance, ToolCall
 from integrations_app.services.execution import execute
@@ -171,7 +172,12 @@ def test_what_the_guard_would_block_is_refused(world: World) -> None:
     refusal = put(world, call, amount=40).refused(422, "blocked", "draft")
     assert "Repeats" in refusal["errors"][0]["detail"]
     assert ToolCall.objects.get(pk=call["id"]).arguments == {"charge": "ch_1", "amount": 1500}
-    assert UserTask.objects.get(pk=call["task"]).revision == 1
+    body = {"draft": {"charge": "ch_1", "amount": 40}, "revision": 1}
+    world.decider.post(f"tasks/{call['task']}/approve", body).refused(422, "blocked", "draft")
+    task = UserTask.objects.get(pk=call["task"])
+    assert (task.status, task.revision) == ("pending", 1)
+    tried = AuditEntry.objects.filter(target_id=call["task"], verb="task.edit_blocked")
+    assert [entry.facts for entry in tried] == [{"rules": ["Repeats"]}] * 2
 
 
 def test_what_the_guard_pauses_waits_for_an_analyst_after_the_approval(world: World) -> None:
