@@ -59,8 +59,8 @@ def approval(actor: Any, pk: UUID) -> Act:
     return partial(decide, actor, pk, 1, lambda: Decide(Given("approve")))
 
 
-def unlocked(run_id: UUID) -> Run:
-    return Run.objects.get(pk=run_id)
+def unlocked(run_ids: Any) -> list[Run]:
+    return list(Run.objects.filter(pk__in=run_ids))
 
 
 def unguarded(ids: Any, rows: Any, moves: Any, target: str, **values: Any) -> bool:
@@ -100,7 +100,7 @@ def test_two_saves_of_one_revision(shared_world: World) -> None:
 @on_postgresql
 def test_two_saves_without_the_guard(shared_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     pk = ask(shared_world, draft="v0")
-    monkeypatch.setattr(access, "lock_run", unlocked)
+    monkeypatch.setattr(access, "lock_runs", unlocked)
     free = SimpleNamespace(filter=lambda pk, revision: UserTask.objects.filter(pk=pk))
     monkeypatch.setattr(
         drafts, "UserTask", SimpleNamespace(objects=SimpleNamespace(pending=lambda: free))
@@ -131,7 +131,7 @@ def test_two_last_votes_without_the_guard(
     shared_world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pk = ask(shared_world, quorum=2)
-    monkeypatch.setattr(access, "lock_run", unlocked)
+    monkeypatch.setattr(access, "lock_runs", unlocked)
     meeting(monkeypatch, voting, "_agreeing")
     ann, abe = people(shared_world, "ann", "abe")
     assert codes(race(approval(ann, pk), approval(abe, pk))) == ["won", "won"]
@@ -262,7 +262,7 @@ def test_two_decisions_without_the_guard(
     shared_world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pk = ask(shared_world)
-    monkeypatch.setattr(access, "lock_run", unlocked)
+    monkeypatch.setattr(access, "lock_runs", unlocked)
     monkeypatch.setattr(closing, "advance_together", unguarded)
     meeting(monkeypatch, deciding, "check_answer")
     ann, abe = people(shared_world, "ann", "abe")
@@ -276,7 +276,7 @@ def test_a_lost_lock_alone_still_leaves_one_decision(
     shared_world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pk = ask(shared_world)
-    monkeypatch.setattr(access, "lock_run", unlocked)
+    monkeypatch.setattr(access, "lock_runs", unlocked)
     meeting(monkeypatch, deciding, "check_answer")
     ann, abe = people(shared_world, "ann", "abe")
     assert codes(race(approval(ann, pk), approval(abe, pk))) == ["already_completed", "won"]
@@ -351,7 +351,7 @@ def ended_during_a_decision(world: World, monkeypatch: pytest.MonkeyPatch) -> tu
 def test_a_run_that_ends_during_a_decision_without_the_lock(
     shared_world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(access, "lock_run", unlocked)
+    monkeypatch.setattr(access, "lock_runs", unlocked)
     answer, call = ended_during_a_decision(shared_world, monkeypatch)
     assert (answer.code, call.status) == ("already_cancelled", "cancelled")
 
@@ -360,7 +360,7 @@ def test_a_run_that_ends_during_a_decision_without_the_lock(
 def test_a_run_that_ends_during_a_decision_without_any_guard(
     shared_world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(access, "lock_run", unlocked)
+    monkeypatch.setattr(access, "lock_runs", unlocked)
     monkeypatch.setattr(closing, "advance_together", unguarded)
     answer, _ = ended_during_a_decision(shared_world, monkeypatch)
     assert isinstance(answer, IntegrityError)
