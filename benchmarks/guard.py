@@ -11,6 +11,7 @@ import os
 import statistics
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 from unittest.mock import patch
 
@@ -42,6 +43,7 @@ from integrations_app.services.catalogue import (  # noqa: E402
     put_operation,
 )
 from integrations_app.services.sessions import open_run, open_session  # noqa: E402
+from tasks_app.models import UserTask  # noqa: E402
 from tasks_app.services import calls  # noqa: E402
 from tests.conftest import make_cast  # noqa: E402
 from tests.guard_app.evaluation import evaluate  # noqa: E402
@@ -209,16 +211,42 @@ def record(actor: Actor, runs: list[Run], operation: Operation, count: int) -> N
     copy_in(rows)
 
 
+def decided(call: ToolCall) -> UserTask:
+    """The task in which a person decided about a recorded call."""
+    rejected = call.status == "rejected"
+    return UserTask(
+        workspace_id=call.workspace_id,
+        created_at=call.created_at,
+        updated_at=call.decided_at,
+        completed_at=call.decided_at,
+        agent_id=call.agent_id,
+        session_id=call.run.session_id,
+        run=call.run,
+        tool_call=call,
+        about="call",
+        kind="approval",
+        status="completed",
+        title="Refund",
+        action="reject" if rejected else "approve",
+        channel="backoffice",
+    )
+
+
 def copy_in(calls: list[ToolCall]) -> None:
-    fields = ToolCall._meta.concrete_fields
-    columns = ", ".join(f'"{field.column}"' for field in fields)
-    rows = [
-        [field.get_db_prep_save(getattr(call, field.attname), connection) for field in fields]
-        for call in calls
-    ]
-    copy_rows(ToolCall, columns, rows)
+    copy_models(ToolCall, calls)
+    copy_models(UserTask, [decided(call) for call in calls if call.decided_at])
     measured = [row for call in calls for row in measures_of(call, call.arguments, ())]
     copy_rows(Measure, COLUMNS, measured)
+
+
+def copy_models(model: type[Model], objects: Sequence[Model]) -> None:
+    fields = model._meta.concrete_fields
+    columns = ", ".join(f'"{field.column}"' for field in fields)
+    rows = [
+        [field.get_db_prep_save(getattr(each, field.attname), connection) for field in fields]
+        for each in objects
+    ]
+    copy_rows(model, columns, rows)
 
 
 def copy_rows(model: type[Model], columns: str, rows: list[list[Any]]) -> None:

@@ -10,6 +10,7 @@ class TasksAppConfig(AppConfig):
         from accounts_app.services.hooks import account_hooks
         from guard_app.services.hooks import guard_hooks
         from integrations_app.services.hooks import hooks
+        from tasks_app.people_said import people_said
         from tasks_app.services.call_tasks import (
             open_outcome_question,
             refresh_waiting,
@@ -29,3 +30,4 @@ class TasksAppConfig(AppConfig):
         hooks.open_tasks = pending_in
         hooks.restored = drop_pending
         guard_hooks.incident_opened = tell_of_incident
+        guard_hooks.people_said = people_said

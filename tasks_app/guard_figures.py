@@ -7,9 +7,9 @@ from django.utils import timezone
 
 from accounts_app.scoping import Actor
 from guard_app.models import Detection, GuardRule, Incident
-from guard_app.services.replays import what_people_said
 from guard_app.states import GuardEffect, IncidentStatus
 from tasks_app.dashboard import DAYS, Table
+from tasks_app.people_said import people_said
 
 MOST = 5000
 TOP = 10
@@ -59,13 +59,14 @@ def _by_day(
 def precision_by_rule(found: list[Detection], capped: bool) -> Table:
     """What people decided about the calls that each rule hit."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
+    said = people_said([hit.tool_call for hit in found])
     for hit in found:
         counts[hit.rule.name]["hits"] += 1
-        counts[hit.rule.name][what_people_said(hit.tool_call)] += 1
+        counts[hit.rule.name][said.get(hit.tool_call_id, "none")] += 1
         if hit.incident is not None and hit.incident.status == IncidentStatus.DISMISSED:
             counts[hit.rule.name]["dismissed"] += 1
     columns = ("hits", "rejected", "approved", "none", "dismissed")
-    heads = ("Hits", "Rejected", "Approved", "Nobody asked", "Of dismissed incidents")
+    heads = ("Hits", "Rejected", "Approved", "Nobody decided", "Of dismissed incidents")
     top = sorted(counts.items(), key=lambda pair: -pair[1]["hits"])[:TOP]
     return Table(heads, [(name, [each[c] for c in columns]) for name, each in top], capped)
 

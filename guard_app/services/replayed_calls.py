@@ -23,6 +23,9 @@ from integrations_app.services.freezing import full_arguments
 
 CHUNK = 2000
 LONGEST = dt.timedelta(days=366)
+Judged = tuple[ToolCall, tuple[str, str] | None]
+"""A call, with the effect and explanation of its hit."""
+
 READS_ARGUMENTS = frozenset(
     {
         Detector.CONDITION,
@@ -73,8 +76,8 @@ class ReplayedCalls:
         )
         return list(self.detector.needs(probe, self.rule))
 
-    def chunks(self) -> Iterator[list[tuple[ToolCall, tuple[str, str] | None]]]:
-        """The calls of the period, each with the effect and explanation of its hit."""
+    def chunks(self) -> Iterator[list[Judged]]:
+        """The calls of the period in their order, so many at a time."""
         self._begin()
         rows = self._rows().filter(created_at__gte=self.start, created_at__lt=self.replay.until)
         last: ToolCall | None = None

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -16,12 +17,12 @@ from accounts_app.scoping import Actor
 from accounts_app.services.audit import register_verbs
 from accounts_app.services.unit import unit_of_work
 from guard_app.models import Replay, ReplayHit
+from guard_app.services.hooks import guard_hooks
 from guard_app.services.replay_start import WARM_UP
-from guard_app.services.replayed_calls import LONGEST, ReplayedCalls
+from guard_app.services.replayed_calls import LONGEST, Judged, ReplayedCalls
 from guard_app.services.rules import RuleValues, check_rule, get_rule
 from guard_app.states import REPLAY_MOVES, GuardEffect, ReplayStatus
 from integrations_app.models import ToolCall
-from integrations_app.states import CallStatus
 
 register_verbs({"replay.started": "replayed a guard rule over recorded calls"})
 REPLAY = "guard_app.replay"
@@ -30,6 +31,8 @@ KEPT = 100_000
 """Calls kept behind the numbers, of the hits and of the missed each."""
 
 PREVIEWED = 500
+NOBODY = "none"
+"""Said of a call about which no person decided."""
 
 
 @dataclass(slots=True)
@@ -108,8 +111,7 @@ def preview(actor: Actor, values: RuleValues) -> Tally:
         until=moments[0] + dt.timedelta(microseconds=1),
     )
     for chunk in ReplayedCalls(replay, longest=WARM_UP).chunks():
-        for call, hit in chunk:
-            _count(tally, replay, call, hit)
+        _count_all(tally, replay, chunk)
     return tally
 
 
@@ -146,8 +148,7 @@ def run_replay(replay_id: UUID) -> bool:
         return False
     replay, tally = Replay.objects.get(pk=replay_id), Tally()
     for chunk in ReplayedCalls(replay).chunks():
-        for call, hit in chunk:
-            _count(tally, replay, call, hit)
+        _count_all(tally, replay, chunk)
         lease = _write_down(replay, tally, lease)
         if lease is None:
             return False
@@ -201,13 +202,20 @@ def _numbers(would: Counter[str], decided: Counter[str]) -> dict[str, Any]:
     effects = [effect.value for effect in GuardEffect if effect != GuardEffect.ALLOW]
     return {
         "would": {effect: would[effect] for effect in effects},
-        "decided": {name: decided[name] for name in ("approved", "rejected", "none")},
+        "decided": {name: decided[name] for name in ("approved", "rejected", NOBODY)},
     }
 
 
-def _count(tally: Tally, replay: Replay, call: ToolCall, hit: tuple[str, str] | None) -> None:
+def _count_all(tally: Tally, replay: Replay, chunk: Sequence[Judged]) -> None:
+    said = guard_hooks.people_said([call for call, _ in chunk])
+    for call, hit in chunk:
+        _count(tally, replay, call, hit, said.get(call.pk, NOBODY))
+
+
+def _count(
+    tally: Tally, replay: Replay, call: ToolCall, hit: tuple[str, str] | None, said: str
+) -> None:
     tally.calls += 1
-    said = what_people_said(call)
     if hit is None:
         if said == "rejected":
             tally.missed += 1
@@ -227,13 +235,6 @@ def _count(tally: Tally, replay: Replay, call: ToolCall, hit: tuple[str, str] | 
                 explanation=explanation[:2000],
             )
         )
-
-
-def what_people_said(call: ToolCall) -> str:
-    """What became of a call by people: approved, rejected, or none was asked or answered."""
-    if call.status == CallStatus.REJECTED:
-        return "rejected"
-    return "none" if call.decided_at is None else "approved"
 
 
 def _calls_in(replay: Replay) -> QuerySet[ToolCall]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from django.db.models import Exists, OuterRef, QuerySet
 
 from guard_app.models import Detection, GuardRule
-from guard_app.services.replays import what_people_said
+from guard_app.services.hooks import guard_hooks
 
 MOST = 1000
 
@@ -34,13 +34,14 @@ def tally_of(rule: GuardRule) -> RuleTally:
     rows = rule.detections.filter(rule_version=rule.version).select_related("tool_call")
     found = list(rows.order_by("-created_at", "-pk")[: MOST + 1])
     newest = found[:MOST]
-    said = [what_people_said(hit.tool_call) for hit in newest]
+    by_call = guard_hooks.people_said([hit.tool_call for hit in newest])
+    said = [by_call.get(hit.tool_call_id) for hit in newest]
     return RuleTally(
         hits=len(newest),
         failed=sum(hit.failed for hit in newest),
         approved=said.count("approved"),
         rejected=said.count("rejected"),
-        undecided=said.count("none"),
+        undecided=said.count(None),
         is_capped=len(found) > MOST,
     )
 

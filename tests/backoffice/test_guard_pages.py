@@ -14,6 +14,7 @@ from guard_app.services.replays import due_replays, run_replay
 from integrations_app.models import ToolCall
 from tasks_app.guard_figures import open_incidents
 from tasks_app.models import UserTask
+from tasks_app.services.sweeping import sweep
 from tests.api_client import Api
 from tests.backoffice.people import signed_in
 from tests.backoffice.rows import fingerprint
@@ -73,14 +74,36 @@ def test_a_shadow_rule_shows_what_people_decided_about_its_hits(world: World) ->
     world.admin.put("guard/rules/any", body).ok(201)
     gus = signed_in("gus")
     assert "would have hit" not in gus.get("/admin/guard/rules/any/").content.decode()
-    for amount in (10, 20, 30):
-        refund(world, amount)
-    calls = list(ToolCall.objects.order_by("created_at"))
-    ToolCall.objects.filter(pk=calls[0].pk).update(status="rejected")
-    ToolCall.objects.filter(pk=calls[1].pk).update(decided_at=calls[1].created_at)
+    approved, rejected, *_ = [refund(world, amount) for amount in (200, 300, 400, 10)]
+    world.decider.post(f"tasks/{approved['task']}/approve").ok()
+    world.decider.post(f"tasks/{rejected['task']}/reject").ok()
     text = gus.get("/admin/guard/rules/any/").content.decode()
-    assert "this version would have hit 3 calls" in text
-    assert "approved 1, rejected 1, were not asked about 1" in text
+    assert "this version would have hit 4 calls" in text
+    assert "approved 1, rejected 1, did not decide about 2" in text
+
+
+def test_what_a_deadline_decided_no_page_says_of_people(
+    world: World, move_clock: Callable[[float], None]
+) -> None:
+    suspicious(world, "alert")
+    for action in ("approve", "reject"):
+        policy = {"timeout_seconds": 60, "on_timeout": {"action": action}}
+        world.operation(approval=policy, effect="idempotent").ok(200)
+        assert refund(world, 900)["status"] == "awaiting_approval"
+    move_clock(61)
+    assert sweep(execute_here=False)["tasks_timed_out"] == 2
+    assert set(ToolCall.objects.values_list("status", flat=True)) == {"queued", "rejected"}
+    gus = signed_in("gus")
+    heads, rows = table_of(gus.get("/admin/guard/").content.decode(), "precision")
+    assert dict(zip(heads, rows[0], strict=True)) == {
+        "Hits": "2",
+        "Rejected": "0",
+        "Approved": "0",
+        "Nobody decided": "2",
+        "Of dismissed incidents": "0",
+    }
+    text = gus.get("/admin/guard/rules/condition/").content.decode()
+    assert "approved 0, rejected 0, did not decide about 2" in text
 
 
 def table_of(html: str, name: str) -> tuple[list[str], list[list[str]]]:

@@ -3,16 +3,19 @@
 import datetime as dt
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from guard_app.models import Detection, Replay, ReplayHit
 from guard_app.services.replays import due_replays, run_replay
 from integrations_app.models import ToolCall
+from integrations_app.services.execution import execute
 from tasks_app.services.sweeping import sweep
 from tests.api_client import Answer, Api
 from tests.conftest import World
 from tests.guard_app.test_screening import rule, statuses, sub_run
+from tests.guard_app.test_verdicts import refund, say, suspicious
 
 NOW = dt.datetime.now(dt.UTC)
 PERIOD = {
@@ -43,6 +46,92 @@ def test_a_draft_is_replayed_next_to_what_people_decided(world: World) -> None:
     kept = {(row.effect, row.decided) for row in ReplayHit.objects.all()}
     assert kept == {("review", "approved"), ("review", "none"), ("", "rejected")}
     assert not Detection.objects.exists()
+
+
+EVERYTHING = {"when": "true"}
+AT_THE_DEADLINE = {"timeout_seconds": 60}
+
+
+@pytest.mark.parametrize("action", ["approve", "reject"])
+def test_what_a_deadline_decided_nobody_decided(
+    world: World, move_clock: Callable[[float], None], action: str
+) -> None:
+    policy = {**AT_THE_DEADLINE, "on_timeout": {"action": action}}
+    world.operation(approval=policy, effect="idempotent").ok(200)
+    calls = [world.refund(amount).ok(201) for amount in (900, 800, 700)]
+    world.decider.post(f"tasks/{calls[0]['task']}/approve").ok()
+    world.decider.post(f"tasks/{calls[1]['task']}/reject").ok()
+    move_clock(61)
+    sweep(execute_here=False)
+    last = ToolCall.objects.get(pk=calls[2]["id"])
+    assert last.status == ("queued" if action == "approve" else "rejected")
+    done = replay(world, "condition", EVERYTHING)
+    assert done["decided"] == {"approved": 1, "rejected": 1, "none": 1}
+    assert replay(world, "condition", {"when": "false"})["missed_rejected"] == 1
+
+
+def test_what_ended_without_a_decision_nobody_decided(
+    world: World, move_clock: Callable[[float], None]
+) -> None:
+    world.operation(approval={"timeout_seconds": 60, "quorum": 2}).ok(200)
+    late, voted, cancelled = [world.refund(900).ok(201) for _ in range(3)]
+    world.decider.post(f"tasks/{voted['task']}/approve").ok()
+    world.agent.post(f"tool-calls/{cancelled['id']}/cancel", {"reason": "mistake"}).ok()
+    move_clock(61)
+    sweep(execute_here=False)
+    found = dict(ToolCall.objects.values_list("pk", "status"))
+    ended = [found[UUID(call["id"])] for call in (late, voted, cancelled)]
+    assert ended == ["timed_out", "timed_out", "cancelled"]
+    done = replay(world, "condition", EVERYTHING)
+    assert done["decided"] == {"approved": 0, "rejected": 0, "none": 3}
+
+
+@pytest.mark.parametrize(
+    ("action", "decided"),
+    [
+        ("approve", {"approved": 1, "rejected": 0, "none": 0}),
+        ("reject", {"approved": 0, "rejected": 1, "none": 0}),
+    ],
+)
+def test_a_review_of_the_guard_counts_as_people(
+    world: World, action: str, decided: dict[str, int]
+) -> None:
+    suspicious(world, "review")
+    call = refund(world)
+    say(world, "gus", call["task"], action)
+    assert replay(world, "condition", EVERYTHING)["decided"] == decided
+
+
+def test_an_analyst_approved_what_a_deadline_rejected_afterwards(
+    world: World, move_clock: Callable[[float], None]
+) -> None:
+    policy = {**AT_THE_DEADLINE, "on_timeout": {"action": "reject"}}
+    world.operation(approval=policy).ok(200)
+    suspicious(world, "review")
+    call = refund(world, 900)
+    say(world, "gus", call["task"], "approve")
+    move_clock(61)
+    sweep(execute_here=False)
+    assert ToolCall.objects.get().status == "rejected"
+    done = replay(world, "condition", EVERYTHING)
+    assert done["decided"] == {"approved": 1, "rejected": 0, "none": 0}
+
+
+def test_a_person_rejected_what_a_deadline_had_approved_before(
+    world: World, move_clock: Callable[[float], None]
+) -> None:
+    """The operation changed before the call was sent, and so a person looked at it."""
+    policy = {**AT_THE_DEADLINE, "on_timeout": {"action": "approve"}}
+    world.operation(approval=policy, effect="idempotent").ok(200)
+    call = world.refund(900).ok(201)
+    move_clock(61)
+    sweep(execute_here=False)
+    world.operation(approval=policy, effect="idempotent", path="/ok/elsewhere").ok(200)
+    assert execute(UUID(call["id"])).status == "awaiting_approval"
+    again = world.agent.get(f"tool-calls/{call['id']}")["task"]
+    world.decider.post(f"tasks/{again}/reject", {"revision": 1}).ok()
+    done = replay(world, "condition", EVERYTHING)
+    assert done["decided"] == {"approved": 0, "rejected": 1, "none": 0}
 
 
 def test_a_saved_rule_is_replayed_by_its_slug(world: World) -> None:

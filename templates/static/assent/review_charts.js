@@ -11,7 +11,7 @@
     effect: [["#15803d", "#d97706", "#4338ca", "#b91c1c", "#7f1d1d", "#9ca3af"], ["#4ade80", "#fbbf24", "#a5b4fc", "#f87171", "#fecaca", "#6b7280"]],
     /* The six rules that hit most, the others. */
     rule: [["#4338ca", "#d97706", "#0f766e", "#be185d", "#65a30d", "#0284c7", "#9ca3af"], ["#a5b4fc", "#fbbf24", "#2dd4bf", "#f472b6", "#a3e635", "#38bdf8", "#6b7280"]],
-    /* Hits, rejected, approved, nobody asked, dismissed. */
+    /* Hits, rejected, approved, nobody decided, dismissed. */
     agreement: [["#4338ca", "#b91c1c", "#15803d", "#9ca3af", "#d97706"], ["#a5b4fc", "#f87171", "#4ade80", "#6b7280", "#fbbf24"]],
     "": [["#4338ca"], ["#a5b4fc"]],
   };
