@@ -15,6 +15,7 @@ MOST = 5000
 TOP = 10
 RULES = 6
 SHADOW = "In shadow"
+EDITS = "Refused edits"
 OTHERS = "Others"
 
 
@@ -27,9 +28,20 @@ def newest_hits(actor: Actor, now: dt.datetime) -> tuple[list[Detection], bool]:
 
 
 def hits_by_effect(found: list[Detection], now: dt.datetime, capped: bool) -> Table:
-    """Hits of the last 14 days by effect; those of shadow rules apart."""
-    named = [(hit, SHADOW if hit.shadow else GuardEffect(hit.effect).label) for hit in found]
-    return _by_day(named, [*GuardEffect.labels, SHADOW], now, capped)
+    """Hits of the last 14 days by effect; those of shadow rules and of people's edits apart."""
+    named = [(hit, _effect_of(hit)) for hit in found]
+    return _by_day(named, [*GuardEffect.labels, SHADOW, EDITS], now, capped)
+
+
+def _effect_of(hit: Detection) -> str:
+    if hit.shadow:
+        return SHADOW
+    return EDITS if hit.refused_edit_by else GuardEffect(hit.effect).label
+
+
+def _of_calls(found: list[Detection]) -> list[Detection]:
+    """The hits on what agents asked for; not those on people's edits that were refused."""
+    return [hit for hit in found if not hit.refused_edit_by]
 
 
 def hits_by_rule(found: list[Detection], now: dt.datetime, capped: bool) -> Table:
@@ -59,8 +71,9 @@ def _by_day(
 def precision_by_rule(found: list[Detection], capped: bool) -> Table:
     """What people decided about the calls that each rule hit."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
-    said = people_said([hit.tool_call for hit in found])
-    for hit in found:
+    calls = _of_calls(found)
+    said = people_said([hit.tool_call for hit in calls])
+    for hit in calls:
         counts[hit.rule.name]["hits"] += 1
         counts[hit.rule.name][said.get(hit.tool_call_id, "none")] += 1
         if hit.incident is not None and hit.incident.status == IncidentStatus.DISMISSED:
@@ -73,7 +86,7 @@ def precision_by_rule(found: list[Detection], capped: bool) -> Table:
 
 def hits_by_agent(found: list[Detection], capped: bool) -> Table:
     """The agents whose calls are hit most."""
-    counts = Counter(hit.agent.name for hit in found)
+    counts = Counter(hit.agent.name for hit in _of_calls(found))
     return Table(["Hits"], [(name, [count]) for name, count in counts.most_common(TOP)], capped)
 
 

@@ -298,6 +298,7 @@ ANSWERS: dict[str, Any] = {
         "operation": "payments.refund",
         "incident": None,
         "explanation": "4 calls of payments.refund in this run; the limit is 3.",
+        "refused_edit_by": None,
         "at": THEN,
     },
     "Webhook": {

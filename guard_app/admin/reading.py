@@ -31,6 +31,7 @@ class DetectionAdmin(SafeModelAdmin):
         "decided",
         "shadow",
         "failed",
+        "refused_edit_by",
         "created_at",
     )
 

@@ -1,4 +1,4 @@
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from django.db import models
 from django.db.models import Q
@@ -50,9 +50,13 @@ class GuardRule(WorkspaceModel):
 class DetectionQuerySet(WorkspaceQuerySet["Detection"]):
     agent_path = "agent"
 
+    def of_calls(self) -> Self:
+        """Those on what an agent asked for; not those on a person's edit that was refused."""
+        return self.filter(refused_edit_by__isnull=True)
+
 
 class Detection(WorkspaceModel):
-    """One hit of a rule on a call, whether it decided or not."""
+    """One hit of a rule on a call, or on a person's edit of it, whether it decided or not."""
 
     rule = models.ForeignKey(GuardRule, on_delete=models.PROTECT, related_name="detections")
     rule_version = models.PositiveIntegerField(default=1)
@@ -68,6 +72,9 @@ class Detection(WorkspaceModel):
     explanation = models.TextField()
     seen = models.TextField(blank=True)
     usual = models.TextField(blank=True)
+    refused_edit_by = JSONTextField(
+        null=True, help_text="Who tried the edit that it hit, and that was refused."
+    )
 
     objects = DetectionQuerySet.as_manager()
 
@@ -80,6 +87,12 @@ class Detection(WorkspaceModel):
 
     def __str__(self) -> str:
         return f"{self.get_effect_display()}, {self.created_at:%Y-%m-%d %H:%M:%S}"
+
+    @property
+    def shown_effect(self) -> str:
+        """The effect for a page; of a refused edit nothing came to the call."""
+        label = GuardEffect(self.effect).label
+        return f"Refused edit ({label})" if self.refused_edit_by else label
 
 
 class LateScreening(models.Model):

@@ -30,9 +30,10 @@ class RuleTally:
 
 
 def tally_of(rule: GuardRule) -> RuleTally:
-    """Count the newest 1,000 hits; those of earlier versions are left out."""
-    rows = rule.detections.filter(rule_version=rule.version).select_related("tool_call")
-    found = list(rows.order_by("-created_at", "-pk")[: MOST + 1])
+    """Count the newest 1,000 hits; those of earlier versions and of refused edits are left out."""
+    rows = Detection.objects.of_calls().filter(rule=rule, rule_version=rule.version)
+    newest_first = rows.select_related("tool_call").order_by("-created_at", "-pk")
+    found = list(newest_first[: MOST + 1])
     newest = found[:MOST]
     by_call = guard_hooks.people_said([hit.tool_call for hit in newest])
     said = [by_call.get(hit.tool_call_id) for hit in newest]

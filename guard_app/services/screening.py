@@ -8,6 +8,7 @@ from uuid import UUID
 
 import structlog
 
+from accounts_app.scoping import Actor
 from accounts_app.services.unit import Unit
 from guard_app.detectors import DETECTORS
 from guard_app.facts import DetectorFailed, Facts, Hit, Need, Rule, ScreenedCall
@@ -31,6 +32,16 @@ SCREEN_LATER = "tasks_app.screen_later"
 
 
 @dataclass(frozen=True, slots=True)
+class RuleHit:
+    """A rule that hit, and the effect that it has on the call."""
+
+    rule: GuardRule
+    hit: Hit
+    effect: GuardEffect
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What the guard says about a call.
 
@@ -39,27 +50,19 @@ class Verdict:
         explanations: why, one sentence for each hit of that effect.
         incidents: the incidents of the rules that decided.
         why: those hits as a card shows them.
+        hits: all of them, also of rules in shadow.
     """
 
     effect: GuardEffect
     explanations: tuple[str, ...] = ()
     incidents: tuple[Incident, ...] = ()
     why: tuple[dict[str, object], ...] = ()
+    hits: tuple[RuleHit, ...] = ()
 
     def as_review(self) -> dict[str, Any]:
         """What a review shows and belongs to, as JSON that a task can keep for later."""
         incident = str(self.incidents[0].pk) if self.incidents else None
         return {"why": list(self.why), "incident": incident}
-
-
-@dataclass(frozen=True, slots=True)
-class RuleHit:
-    """A rule that hit, and the effect that it has on the call."""
-
-    rule: GuardRule
-    hit: Hit
-    effect: GuardEffect
-    failed: bool = False
 
 
 def screen(unit: Unit, call: ToolCall, *, again: bool = False) -> Verdict:
@@ -181,6 +184,43 @@ def _record(unit: Unit, call: ToolCall, hits: Sequence[RuleHit]) -> Verdict:
     live = [hit for hit in hits if not hit.rule.shadow]
     strictest = strictest_of(hit.effect for hit in live)
     deciding = [hit for hit in live if hit.effect == strictest and strictest != GuardEffect.ALLOW]
+    incidents = _write(unit, call, hits, deciding)
+    return Verdict(
+        effect=strictest,
+        explanations=tuple(f"{hit.rule.name}: {hit.hit.explanation}" for hit in deciding),
+        incidents=tuple(incidents[hit.rule.slug] for hit in deciding),
+        why=tuple(_reason(hit) for hit in deciding),
+        hits=tuple(hits),
+    )
+
+
+def record_refused_edit(unit: Unit, actor: Actor, call: ToolCall, hits: Sequence[RuleHit]) -> None:
+    """Write down what hit a person's edit that the guard refused, once the edit is undone.
+
+    The hits fold into incidents as others do, and say whose edit it was. None of them decided
+    about the call, which is as it was before the edit.
+
+    Args:
+        unit: a transaction after the one that was rolled back.
+        actor: who tried it.
+        call: as it is now.
+        hits: of the verdict that refused the edit.
+    """
+    _write(unit, call, hits, (), refused_edit_by=actor)
+
+
+def _write(
+    unit: Unit,
+    call: ToolCall,
+    hits: Sequence[RuleHit],
+    deciding: Sequence[RuleHit],
+    *,
+    refused_edit_by: Actor | None = None,
+) -> dict[str, Incident]:
+    """One row for each hit; the incidents into which the live ones fold, by the rule's slug."""
+    live = [hit for hit in hits if not hit.rule.shadow]
+    by = refused_edit_by
+    edit = f"An edit by {by.name} was refused; the agent's call is as it was. " if by else ""
     incidents: dict[str, Incident] = {}
     # In one order for everybody, because each takes the lock of its incident.
     for hit in sorted(live, key=lambda each: str(each.rule.pk)):
@@ -199,18 +239,14 @@ def _record(unit: Unit, call: ToolCall, hits: Sequence[RuleHit]) -> Verdict:
             shadow=hit.rule.shadow,
             decided=hit in deciding,
             failed=hit.failed,
-            explanation=hit.hit.explanation,
+            explanation=f"{edit}{hit.hit.explanation}",
             seen=hit.hit.seen,
             usual=hit.hit.usual,
+            refused_edit_by=by.as_json() if by else None,
         )
         for hit in hits
     )
-    return Verdict(
-        effect=strictest,
-        explanations=tuple(f"{hit.rule.name}: {hit.hit.explanation}" for hit in deciding),
-        incidents=tuple(incidents[hit.rule.slug] for hit in deciding),
-        why=tuple(_reason(hit) for hit in deciding),
-    )
+    return incidents
 
 
 def _reason(hit: RuleHit) -> dict[str, object]:

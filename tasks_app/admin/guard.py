@@ -110,6 +110,7 @@ class IncidentBase(Page):
             title=str(incident),
             incident=incident,
             listed=listed(self.request, hits.order_by("-created_at", "-pk")),
+            edits=incident.detections.filter(refused_edit_by__isnull=False).count(),
             tasks=found[:SHOWN],
             more_tasks=len(found) > SHOWN,
             notes=list(incident.notes.order_by("created_at")),

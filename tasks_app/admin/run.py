@@ -106,7 +106,7 @@ class RunPage(Page):
             said = row.comment if row.comment and sees_context(self.actor, row) else ""
             return Line(item, style, shown(said), label)
         if item.type == "hit":
-            style = "" if row.effect == GuardEffect.ALLOW else "bad"
+            style = "" if row.effect == GuardEffect.ALLOW or row.refused_edit_by else "bad"
             return Line(item, style, shown(row.explanation) if full else NOTHING)
         if item.type in ("child", "ended"):
             return Line(item, RUN_STYLES.get(RunStatus(row.status), ""))

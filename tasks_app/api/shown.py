@@ -56,7 +56,8 @@ def show_run(run: Any, link: Link) -> dict[str, Any]:
 def calls_to_show(rows: QuerySet[ToolCall]) -> QuerySet[ToolCall]:
     """Rows with everything that `show_call` reads."""
     newest = UserTask.objects.order_by("-created_at", "-pk").only("pk", "tool_call_id", "kind")
-    hits = Detection.objects.filter(incident__isnull=False).order_by("-decided", "pk")
+    folded = Detection.objects.of_calls().filter(incident__isnull=False)
+    hits = folded.order_by("-decided", "pk")
     return rows.select_related("operation__integration").prefetch_related(
         Prefetch("tasks", queryset=newest, to_attr="newest_tasks"),
         Prefetch(

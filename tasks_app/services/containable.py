@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from accounts_app.models import Agent
 from accounts_app.scoping import Actor
-from guard_app.models import Incident
+from guard_app.models import Detection, Incident
 from integrations_app.models import Clearance, Run, Session, ToolCall
 from integrations_app.states import (
     CALL_OPEN,
@@ -76,9 +76,13 @@ class Ends:
 
 
 def active_sessions(incident: Incident) -> list[Session]:
-    """The sessions of an incident's calls that are still active, in the order of their keys."""
+    """The sessions of an incident's calls that are still active, in the order of their keys.
+
+    A call that is there only because a person tried to edit it is none of them.
+    """
+    hits = Detection.objects.of_calls().filter(incident=incident)
     rows = Session.objects.filter(
-        runs__tool_calls__detections__incident=incident, status=SessionStatus.ACTIVE
+        runs__tool_calls__detections__in=hits, status=SessionStatus.ACTIVE
     )
     return list(rows.distinct().order_by("pk"))
 

@@ -6,7 +6,7 @@ runs (promise 3).
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from difflib import unified_diff
 from typing import Any, NoReturn
@@ -17,7 +17,7 @@ from accounts_app.errors import Conflict, FieldError, Invalid
 from accounts_app.scoping import Actor
 from accounts_app.services.audit import register_verbs
 from accounts_app.services.unit import Unit, unit_of_work
-from guard_app.services.screening import screen
+from guard_app.services.screening import Verdict, record_refused_edit, screen
 from guard_app.states import MILD, GuardEffect
 from integrations_app.models import ToolCall
 from integrations_app.pointers import unmask
@@ -49,25 +49,27 @@ class EditBlocked(Invalid):
     """The guard blocks the edited arguments; nothing of the edit is kept.
 
     Args:
-        rules: the names of those that block.
-        why: their explanations.
+        verdict: about those arguments.
     """
 
-    def __init__(self, rules: Sequence[str], why: Sequence[str]) -> None:
-        detail = f"The guard blocks these arguments: {' '.join(why)}"
+    def __init__(self, verdict: Verdict) -> None:
+        detail = f"The guard blocks these arguments: {' '.join(verdict.explanations)}"
         super().__init__([FieldError("draft", "blocked", detail)])
-        self.rules = list(rules)
+        self.rules = [str(reason["rule"]) for reason in verdict.why]
+        self.hits = verdict.hits
 
 
 @contextmanager
 def noting_blocked_edits(actor: Actor, task_id: UUID) -> Iterator[None]:
-    """Write down an edit that the guard blocked, once all that it began is undone."""
+    """Write down an edit that the guard blocked, and its hits, once all that it began is undone."""
     try:
         yield
     except EditBlocked as refusal:
         task = get_task(actor, task_id)
         with unit_of_work() as unit:
             unit.audit(actor, "task.edit_blocked", subject_of(task), {"rules": refusal.rules})
+            if task.tool_call is not None:
+                record_refused_edit(unit, actor, task.tool_call, refusal.hits)
         raise
 
 
@@ -166,7 +168,7 @@ def _screen_again(unit: Unit, call: ToolCall) -> dict[str, Any] | None:
     if verdict.effect in MILD:
         return None  # A person is looking at it already: the incident counts the hit.
     if verdict.effect != GuardEffect.REVIEW:
-        raise EditBlocked([str(hit["rule"]) for hit in verdict.why], verdict.explanations)
+        raise EditBlocked(verdict)
     return verdict.as_review()
 
 

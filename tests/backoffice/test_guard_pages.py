@@ -137,7 +137,8 @@ def test_the_overview_shows_hits_over_time_by_rule(
     assert rows[-1] == ["1", "1", "1", "1", "1", "1", "2"]
     assert "<b>Seven" not in html
     heads, rows = table_of(html, "effects")
-    assert (heads[-1], rows[-1][-1], rows[-2][-1]) == ("In shadow", "2", "0")
+    assert (heads[-2], rows[-1][-2], rows[-2][-2]) == ("In shadow", "2", "0")
+    assert (heads[-1], rows[-1][-1]) == ("Refused edits", "0")
 
 
 def test_what_an_agent_wrote_is_never_markup(world: World) -> None:

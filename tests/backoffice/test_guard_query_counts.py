@@ -28,7 +28,7 @@ BASELINES = {
     "guard/rules/": 14,
     "guard/rules/?page=2": 14,
     "guard/rules/rule-1/": 19,
-    "guard/incidents/{incident}/": 16,
+    "guard/incidents/{incident}/": 17,
     "guard/replays/{replay}/": 12,
     "guard/replays/{replay}/calls/hits/": 14,
     "guard/rules/rule-1/replay/": 15,

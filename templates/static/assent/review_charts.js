@@ -7,8 +7,8 @@
     /* The longer, the hotter. */
     age: [["#c7d2fe", "#818cf8", "#4338ca", "#d97706", "#b91c1c"], ["#3730a3", "#6366f1", "#a5b4fc", "#fbbf24", "#f87171"]],
     outcome: [["#15803d", "#b91c1c", "#d97706", "#9ca3af"], ["#4ade80", "#f87171", "#fbbf24", "#6b7280"]],
-    /* Allow, alert, review, block, terminate, shadow. */
-    effect: [["#15803d", "#d97706", "#4338ca", "#b91c1c", "#7f1d1d", "#9ca3af"], ["#4ade80", "#fbbf24", "#a5b4fc", "#f87171", "#fecaca", "#6b7280"]],
+    /* Allow, alert, review, block, terminate, shadow, refused edits. */
+    effect: [["#15803d", "#d97706", "#4338ca", "#b91c1c", "#7f1d1d", "#9ca3af", "#0f766e"], ["#4ade80", "#fbbf24", "#a5b4fc", "#f87171", "#fecaca", "#6b7280", "#2dd4bf"]],
     /* The six rules that hit most, the others. */
     rule: [["#4338ca", "#d97706", "#0f766e", "#be185d", "#65a30d", "#0284c7", "#9ca3af"], ["#a5b4fc", "#fbbf24", "#2dd4bf", "#f472b6", "#a3e635", "#38bdf8", "#6b7280"]],
     /* Hits, rejected, approved, nobody decided, dismissed. */
