@@ -28,6 +28,9 @@ class Replay(WorkspaceModel):
     by = JSONTextField()
     lease_until = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
+    hits_pruned_at = models.DateTimeField(
+        null=True, help_text="Since then the calls behind the numbers are no longer kept."
+    )
 
     objects = WorkspaceQuerySet["Replay"].as_manager()
 
@@ -46,7 +49,7 @@ class Replay(WorkspaceModel):
 
 
 class ReplayHit(models.Model):
-    """A call behind a number of a replay; the first of them are kept."""
+    """A call behind a number of a replay; the first of them are kept, until they are old."""
 
     replay = models.ForeignKey(Replay, on_delete=models.CASCADE, related_name="hit_rows")
     tool_call = models.ForeignKey(ToolCall, on_delete=models.CASCADE, related_name="+")

@@ -14,9 +14,9 @@ register = template.Library()
 
 @register.simple_tag
 def behind(replay: Replay, which: str, number: int | None) -> str | SafeString:
-    """A number of a replay, as a link to its calls once they are all found."""
+    """A number of a replay, as a link to its calls once they are all found, while they are kept."""
     shown = intcomma(number or 0)
-    if not number or replay.status != ReplayStatus.DONE:
+    if not number or replay.status != ReplayStatus.DONE or replay.hits_pruned_at:
         return shown
     address = reverse("admin:guard_replay_calls", args=[replay.pk, str(which)])
     return format_html('<a class="link" href="{}">{}</a>', address, shown)

@@ -4,6 +4,7 @@ The higher app fills the hooks in its `AppConfig.ready()`. A hook that nobody fi
 nothing, because then there are no such rows.
 """
 
+import datetime as dt
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -62,6 +63,10 @@ def _nothing_dropped(workspace_id: UUID) -> int:
     return 0
 
 
+def _nothing_pruned(before: dt.datetime) -> dict[str, int]:
+    return {}
+
+
 @dataclass(slots=True)
 class Hooks:
     """What the higher parts do along.
@@ -75,6 +80,8 @@ class Hooks:
         call_unknown: nobody can say whether the call happened; ask a person.
         open_tasks: the blocking tasks that are pending in these runs, each as its run's id.
         restored: drop what the backup would still tell people; returns how many messages.
+        prune: delete what is no evidence and older than a moment, in small transactions; returns
+            how many rows of each kind.
     """
 
     runs_ended: OnRunsEnded = field(default=_no_run_ended)
@@ -83,6 +90,7 @@ class Hooks:
     call_unknown: OnCall = field(default=_no_call)
     open_tasks: Callable[[Collection[UUID]], QuerySet[Any, UUID]] = field(default=_no_tasks)
     restored: Callable[[UUID], int] = field(default=_nothing_dropped)
+    prune: Callable[[dt.datetime], dict[str, int]] = field(default=_nothing_pruned)
 
 
 hooks = Hooks()

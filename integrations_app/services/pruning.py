@@ -1,7 +1,8 @@
 """What is no evidence and has grown old goes; the audit trail is never touched.
 
 Tasks, decisions, calls and the audit trail stay: they are what the product is kept for, and the
-chain stays verifiable. Events that were delivered, and sign-in sessions that are over, go.
+chain stays verifiable. Events that were delivered, and sign-in sessions that are over, go, and
+with them what the higher parts name through a hook.
 """
 
 import datetime as dt
@@ -14,6 +15,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from accounts_app.clock import db_now
 from integrations_app.models import Delivery, OutboxEvent
+from integrations_app.services.hooks import hooks
 from integrations_app.states import DELIVERY_OPEN
 
 BATCH = 2_000
@@ -34,18 +36,19 @@ def prune(*, keep_days: int | None = None) -> dict[str, int]:
     if days <= 0:
         return done
     before = now - dt.timedelta(days=days)
-    done["deliveries"] = _in_batches(
+    done["deliveries"] = delete_in_batches(
         lambda: Delivery.objects.filter(created_at__lt=before).exclude(status__in=DELIVERY_OPEN)
     )
     # An event goes only when nobody has still to be told of it.
     waits = Delivery.objects.filter(event=OuterRef("pk"))
-    done["events"] = _in_batches(
+    done["events"] = delete_in_batches(
         lambda: OutboxEvent.objects.filter(~Exists(waits), created_at__lt=before)
     )
-    return done
+    return done | hooks.prune(before)
 
 
-def _in_batches(rows: Callable[[], QuerySet[Any]]) -> int:
+def delete_in_batches(rows: Callable[[], QuerySet[Any]]) -> int:
+    """Delete these rows, the oldest first, in small transactions; returns how many."""
     total = 0
     while True:
         found = list(rows().order_by("pk").values_list("pk", flat=True)[:BATCH])

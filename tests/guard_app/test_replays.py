@@ -10,9 +10,12 @@ import pytest
 from guard_app.models import Detection, Replay, ReplayHit
 from guard_app.services.replays import due_replays, run_replay
 from integrations_app.models import ToolCall
+from integrations_app.services import pruning
 from integrations_app.services.execution import execute
+from integrations_app.services.pruning import prune
 from tasks_app.services.sweeping import sweep
 from tests.api_client import Answer, Api
+from tests.backoffice.people import signed_in
 from tests.conftest import World
 from tests.guard_app.test_screening import rule, statuses, sub_run
 from tests.guard_app.test_verdicts import refund, say, suspicious
@@ -253,6 +256,48 @@ def test_days_and_times_without_a_zone_are_utc(world: World) -> None:
     made = world.admin.post("guard/replays", body).ok(202)
     assert made["from"] == "2026-01-01T00:00:00.000000Z"
     assert made["to"] == "2026-02-01T12:00:00.000000Z"
+
+
+def finished(world: World) -> Replay:
+    """A replay that is done, of the calls that there are."""
+    pk = replay(world, "condition", {"when": "args.amount > 20"})["id"]
+    return Replay.objects.get(pk=pk)
+
+
+def test_pruning_takes_the_calls_of_old_replays_and_leaves_the_numbers(
+    world: World, move_clock: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pruning, "BATCH", 2)
+    rejected = world.refund(900).ok(201)
+    world.decider.post(f"tasks/{rejected['task']}/reject").ok()
+    statuses(world, 10, 30, 40, 50)
+    old = finished(world)
+    missing = replay(world, "condition", {"when": "false"})
+    numbers = world.agent.get(f"guard/replays/{old.pk}").ok().json
+    assert (numbers["hits"], missing["missed_rejected"]) == (4, 1)
+    assert ReplayHit.objects.count() == 5
+    move_clock(20 * 86_400)
+    young = finished(world)
+    rule(world, "injection", enabled=False)
+    world.admin.post("guard/replays", {"rule": "injection", **PERIOD}).ok(202)
+    assert prune(keep_days=0) == {"sign_ins": 0}
+    assert prune(keep_days=30)["replay_hits"] == 0
+    move_clock(11 * 86_400)
+    calls = ToolCall.objects.count()
+    assert prune(keep_days=30)["replay_hits"] == 5
+    assert prune(keep_days=30)["replay_hits"] == 0
+    assert set(ReplayHit.objects.values_list("replay", flat=True)) == {young.pk}
+    assert (ReplayHit.objects.count(), ToolCall.objects.count()) == (4, calls)
+    assert world.agent.get(f"guard/replays/{old.pk}").ok().json == numbers
+    marked = Replay.objects.filter(hits_pruned_at__isnull=False).values_list("pk", flat=True)
+    assert {str(pk) for pk in marked} == {str(old.pk), missing["id"]}
+    gus = signed_in("gus")
+    for row, kept in ((old, False), (young, True)):
+        page = gus.get(f"/admin/guard/replays/{row.pk}/").content.decode()
+        behind = gus.get(f"/admin/guard/replays/{row.pk}/calls/hits/").content.decode()
+        assert ("no longer kept" in page, "no longer kept" in behind) == (not kept, not kept)
+        assert (f"/admin/guard/replays/{row.pk}/calls/" in page) is kept
+        assert ("payments.refund" in behind) is kept
 
 
 def test_who_may_replay(world: World) -> None:

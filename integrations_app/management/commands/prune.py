@@ -8,7 +8,7 @@ from integrations_app.services.pruning import prune
 
 
 class Command(BaseCommand):
-    help = "Delete delivered events and ended sign-ins that are old; the audit trail stays whole."
+    help = "Delete old events, sign-ins and what replays found; the audit trail stays whole."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--keep-days", type=int, help="instead of ASSENT_KEEP_DAYS")
