@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
+from _pytest.terminal import TerminalReporter
 from django.db import connection
 
 from accounts_app import audit_triggers
@@ -16,6 +17,7 @@ from accounts_app.services.members import create_member, create_workspace, membe
 from tests import sqlite_template
 from tests.api_client import Answer, Api
 from tests.harness.catalogue import OPERATIONS, TOKEN
+from tests.harness.figures import Figures, summarize
 from tests.harness.receiver import Receiver
 from tests.harness.server import Server
 
@@ -41,6 +43,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         group = item.get_closest_marker("xdist_group")
         if group is not None and group.args[0] in OWN_STACK:
             item.add_marker("own_stack")
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    """Figures stand at the end, where they are found."""
+    summarize(terminalreporter)
+
+
+@pytest.fixture
+def figures(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> Figures:
+    """What the test has to say in numbers."""
+    return Figures(request.node, capsys)
 
 
 @pytest.fixture(scope="session")

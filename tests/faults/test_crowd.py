@@ -12,6 +12,7 @@ import pytest
 
 from tests.answers import Answer
 from tests.harness.catalogue import OPERATIONS
+from tests.harness.figures import Figures
 from tests.harness.installation import Installation, LiveApi, open_run
 from tests.harness.receiver import Receiver
 
@@ -103,7 +104,7 @@ def outcome(name: str, answer: Answer) -> str:
 
 
 def test_one_of_thirty_two_decides(
-    installation: Installation, service: Receiver, capsys: pytest.CaptureFixture[str]
+    installation: Installation, service: Receiver, figures: Figures
 ) -> None:
     editable = {
         **OPERATIONS["refund"],
@@ -135,11 +136,10 @@ def test_one_of_thirty_two_decides(
     # A withdrawal is written down as a decision too.
     assert all(count == 1 and status in ("completed", "cancelled") for status, count in tasks)
     assert "whole" in installation.manage("verify_audit")
-    with capsys.disabled():
-        print(  # noqa: T201 - the figures of this suite
-            f"\n32 racers for each of {TASKS} tasks in {time.monotonic() - begun:.0f} s:"
-            f" decided by {dict(ways)}, calls {dict(ended)}"
-        )
+    figures.say(
+        f"32 racers for each of {TASKS} tasks in {time.monotonic() - begun:.0f} s:"
+        f" decided by {dict(ways)}, calls {dict(ended)}"
+    )
 
 
 def _key(running: Installation, task: str) -> object:

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 import httpx2
 import pytest
 
+from tests.harness.figures import Figures
 from tests.harness.installation import Installation, LiveApi, open_run
 from tests.harness.receiver import Receiver
 from tests.throwaway_postgres import Throwaway, throwaway
@@ -93,7 +94,7 @@ class Pair:
 
 
 def test_a_database_that_dies_under_load(
-    server: Throwaway, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+    server: Throwaway, tmp_path_factory: pytest.TempPathFactory, figures: Figures
 ) -> None:
     home = tmp_path_factory.mktemp("dying") / "home"
     with ExitStack() as stack:
@@ -138,8 +139,7 @@ def test_a_database_that_dies_under_load(
         assert readiness["checks"]["database"] == {"ok": True}, json.dumps(readiness.json)
         assert "whole" in running.manage("verify_audit")
         lost = sum(pair.lost for pair in pairs)
-    with capsys.disabled():
-        print(  # noqa: T201 - the figures of this suite
-            f"\ndatabase: {CRASHES} deaths, {len(calls)} approved calls,"
-            f" {lost} answers lost or 503, {len(unknown)} unknown, 0 lost, 0 doubled"
-        )
+    figures.say(
+        f"database: {CRASHES} deaths, {len(calls)} approved calls,"
+        f" {lost} answers lost or 503, {len(unknown)} unknown, 0 lost, 0 doubled"
+    )

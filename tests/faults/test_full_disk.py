@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.figures import Figures
 from tests.harness.installation import Installation, LiveApi, open_run, until
 from tests.harness.receiver import Receiver
 
@@ -89,7 +90,7 @@ def ask_until_refused(disk: Disk, running: Installation, agent: LiveApi, run: st
 
 
 def test_what_was_answered_outlives_a_full_disk(
-    disk: Disk, small: tuple[Installation, Receiver], capsys: pytest.CaptureFixture[str]
+    disk: Disk, small: tuple[Installation, Receiver], figures: Figures
 ) -> None:
     running, service = small
     agent, person = running.api("runs,read", "--agent", "support"), running.api("decide,read")
@@ -126,8 +127,7 @@ def test_what_was_answered_outlives_a_full_disk(
     assert all(
         child.process and child.process.poll() is None for child in running.children.values()
     )
-    with capsys.disabled():
-        print(  # noqa: T201 - the figures of this suite
-            f"\nfull disk: {len(late)} asked until it was full, {len(refused)} of {len(tasks)}"
-            " approvals refused, all done once when there was room"
-        )
+    figures.say(
+        f"full disk: {len(late)} asked until it was full, {len(refused)} of {len(tasks)}"
+        " approvals refused, all done once when there was room"
+    )

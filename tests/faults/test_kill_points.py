@@ -21,6 +21,7 @@ from tasks_app.models import UserTask
 from tasks_app.services.sweeping import sweep
 from tests.conftest import World
 from tests.harness.checker import check_delivered, check_history, check_settled, hits_by_call
+from tests.harness.figures import Figures
 from tests.harness.server import PROJECT
 from tests.harness.zygote import FAILED, KILLED, LEFT, Zygote, zygote
 
@@ -165,15 +166,17 @@ class Round:
         return call
 
 
-@pytest.mark.xdist_group("faults")
-@pytest.mark.parametrize("effect", SLUGS)
+@pytest.mark.parametrize(
+    "effect",
+    # Each in a group of its own, so that the full profile uses every core.
+    [pytest.param(effect, marks=pytest.mark.xdist_group(f"kills, {effect}")) for effect in SLUGS],
+)
 def test_nothing_is_lost_and_nothing_doubled_at_any_point(
     shared_world: World,
     forks: Zygote,
     move_clock: Callable[[float], None],
     effect: str,
-    record_property: Callable[[str, object], None],
-    capsys: pytest.CaptureFixture[str],
+    figures: Figures,
 ) -> None:
     world = shared_world
     for slug in SLUGS.values():
@@ -186,7 +189,7 @@ def test_nothing_is_lost_and_nothing_doubled_at_any_point(
     statuses: dict[str, Counter[str]] = {}
     begun, kills = time.monotonic(), 0
     order = random.Random(SEED)
-    for _ in range(ROUNDS):
+    for number in range(1, ROUNDS + 1):
         for point in order.sample(ON_THE_WAY, len(ON_THE_WAY)):
             turn = Round(world, forks, effect, move_clock)
             kills += turn.through(point, "kill9") == KILLED
@@ -197,6 +200,9 @@ def test_nothing_is_lost_and_nothing_doubled_at_any_point(
             assert call.status in allowed, (SEED, point, call.status, call.error)
             if effect == "once":
                 assert len(hits_by_call(world.receiver)[str(call.pk)]) <= 1, (SEED, point)
+        if number % 10 == 0:
+            took = time.monotonic() - begun
+            figures.progress(f"{connection.vendor}, {effect}: {kills} kills in {took:.0f} s")
     for _ in range(4):
         move_clock(61)
         sweep(execute_here=True)
@@ -204,13 +210,12 @@ def test_nothing_is_lost_and_nothing_doubled_at_any_point(
     check_history(world.receiver)
     check_delivered(world.receiver)
     assert kills == ROUNDS * len(ON_THE_WAY), f"{kills} deaths"
-    with capsys.disabled():
-        unknown = sum(counted["unknown"] for counted in statuses.values())
-        print(  # noqa: T201 - the figures of this suite
-            f"\n{connection.vendor}, {effect}: {kills} kills at {len(ON_THE_WAY)} points,"
-            f" {unknown} unknown, 0 lost, 0 doubled, {time.monotonic() - begun:.0f} s,"
-            f" seed {SEED}"
-        )
+    unknown = sum(counted["unknown"] for counted in statuses.values())
+    figures.say(
+        f"{connection.vendor}, {effect}: {kills} kills at {len(ON_THE_WAY)} points,"
+        f" {unknown} unknown, 0 lost, 0 doubled, {time.monotonic() - begun:.0f} s,"
+        f" seed {SEED}"
+    )
 
 
 @pytest.mark.xdist_group("faults")

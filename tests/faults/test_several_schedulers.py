@@ -18,6 +18,7 @@ import pytest
 
 from tests.answers import Answer
 from tests.harness.catalogue import OPERATIONS
+from tests.harness.figures import Figures
 from tests.harness.installation import Installation, LiveApi, open_run, until
 from tests.harness.receiver import Receiver
 
@@ -104,7 +105,7 @@ def started(running: Installation) -> None:
 
 
 def test_three_schedulers_and_three_sweepers_do_everything_once(
-    installation: Installation, service: Receiver, capsys: pytest.CaptureFixture[str]
+    installation: Installation, service: Receiver, figures: Figures
 ) -> None:
     running, begun = installation, time.monotonic()
     running.kill("scheduler", "sweeper", "worker")
@@ -126,12 +127,11 @@ def test_three_schedulers_and_three_sweepers_do_everything_once(
             before = list(turns)
             until(lambda: all(n > b + 1 for n, b in zip(turns, before, strict=True)), PATIENCE)
         happened_once(load, service, webhook)
-    with capsys.disabled():
-        print(  # noqa: T201 - the figures of this suite
-            f"\nthree schedulers, three sweepers and {turns} sweeps from cron beside them:"
-            f" {3 * NUMBER} time-outs, {NUMBER} escalations, {NUMBER} reminders and {NUMBER} calls"
-            f" once each, in {time.monotonic() - begun:.0f} s"
-        )
+    figures.say(
+        f"three schedulers, three sweepers and {turns} sweeps from cron beside them:"
+        f" {3 * NUMBER} time-outs, {NUMBER} escalations, {NUMBER} reminders and {NUMBER} calls"
+        f" once each, in {time.monotonic() - begun:.0f} s"
+    )
     back_to_one(running)
 
 

@@ -21,6 +21,7 @@ from integrations_app.models import ToolCall
 from integrations_app.services import execution
 from tests.conftest import World
 from tests.harness.catalogue import TOKEN
+from tests.harness.figures import Figures
 from tests.security.mutations import (
     AFTER_DECISION,
     ARGUMENTS,
@@ -161,9 +162,7 @@ def needs_no_decision(kinds: set[str]) -> bool:
     return {"request: everything", "policy: of the call"} <= kinds and bool(kinds & free)
 
 
-def test_what_was_approved_is_what_runs_or_nothing_does(
-    attack: Attack, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_was_approved_is_what_runs_or_nothing_does(attack: Attack, figures: Figures) -> None:
     @seed(SEED)
     @settings(
         max_examples=EXAMPLES,
@@ -186,10 +185,9 @@ def test_what_was_approved_is_what_runs_or_nothing_does(
             assert arrived == 1
 
     run()
-    with capsys.disabled():
-        print(  # noqa: T201 - the figures of this suite
-            f"\nbinding: {EXAMPLES} calls, {sum(attack.tried.values())} changes of"
-            f" {len(KINDS)} kinds at {len(MOMENTS)} moments, {attack.arrived} arrived,"
-            f" all as decided; seed {SEED}"
-        )
+    figures.say(
+        f"binding: {EXAMPLES} calls, {sum(attack.tried.values())} changes of"
+        f" {len(KINDS)} kinds at {len(MOMENTS)} moments, {attack.arrived} arrived,"
+        f" all as decided; seed {SEED}"
+    )
     assert sum(attack.tried.values()) >= EXAMPLES
