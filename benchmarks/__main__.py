@@ -75,6 +75,11 @@ def product(installation: Installation, scale: float, *, waiters: list[int]) -> 
     for number in waiters:
         figures |= asyncio.run(measures.memory_per_waiter(port, keys[0], web.pid, waiters=number))
         say(f"  {number} parked agents: done")
+    most = max(waiters)
+    figures |= asyncio.run(
+        measures.behind_decisions(port, keys, waiters=most, own=max(8, most // 20), clients=8)
+    )
+    say(f"  decisions beside {most} parked agents: done")
     return figures
 
 

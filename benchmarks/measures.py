@@ -156,6 +156,74 @@ async def memory_per_waiter(port: int, key: str, process: int, *, waiters: int) 
     return {f"KiB per parked agent, {waiters}": round((during - before) / waiters, 1)}
 
 
+async def behind_decisions(
+    port: int, keys: tuple[str, str], *, waiters: int, own: int, clients: int
+) -> Figures:
+    """How long after the answer to a decision the agent that waits for it has its own.
+
+    Args:
+        port: of the web process.
+        keys: of the agents and of the people.
+        waiters: agents that wait, asking again whenever their time is over.
+        own: how many of them wait for a task of their own, which is decided.
+        clients: people who decide at once, as fast as they can.
+    """
+    allow_files(waiters + 1000)
+    decided: dict[str, float] = {}
+    arrived: dict[str, float] = {}
+    over = asyncio.Event()
+
+    async with contextlib.AsyncExitStack() as stack:
+        asking = await stack.enter_async_context(Line(port, keys[0]))
+        run = await open_run(asking)
+        asked = [await Asked(asking, run, call=False).ask() for _ in range(own + 1)]
+
+        async def wait(question: Asked) -> None:
+            async with Line(port, keys[0]) as line:
+                while not over.is_set():
+                    answer = await line.ask("GET", f"{question.path}?wait=60")
+                    if answer["status"] != "pending":
+                        arrived[question.task] = time.perf_counter()
+                        return
+
+        async def decide(share: Sequence[Asked]) -> None:
+            async with Line(port, keys[1]) as person:
+                for question in share:
+                    await person.ask("POST", f"{API}/tasks/{question.task}/approve", {})
+                    decided[question.task] = time.perf_counter()
+
+        waiting = []
+        for number in range(waiters):
+            # Those who wait for what nobody decides stand between those who do not.
+            every = max(1, waiters // own)
+            place, mine = divmod(number, every)
+            question = asked[place] if mine == 0 and place < own else asked[own]
+            waiting.append(asyncio.create_task(wait(question)))
+            if number % 50 == 49:
+                await asyncio.sleep(0.3)
+        await asyncio.sleep(1.0)
+        begun = time.perf_counter()
+        await asyncio.gather(*(decide(asked[place:own:clients]) for place in range(clients)))
+        rate = own / (time.perf_counter() - begun)
+        until = time.perf_counter() + 30
+        while len(arrived) < own and time.perf_counter() < until:
+            await asyncio.sleep(0.1)
+        over.set()
+        for task in waiting:
+            task.cancel()
+        ended = await asyncio.gather(*waiting, return_exceptions=True)
+    broken = [error for error in ended if isinstance(error, Exception)]
+    assert not broken, f"{len(broken)} waiters were refused: {broken[0]!r}"
+    assert len(arrived) == own, f"{own - len(arrived)} waiters heard nothing"
+    late = [max(0.0, arrived[task] - at) for task, at in decided.items()]
+    name = f"behind its decision, {waiters} parked"
+    return {
+        f"decided/s, {waiters} parked": round(rate, 1),
+        **milliseconds(late, name),
+        f"{name} most ms": round(1000 * max(late), 2),
+    }
+
+
 def processor_seconds(process: int) -> float:
     """What a process and those that it started have worked so far."""
     total = 0.0

@@ -23,7 +23,7 @@ from tests.conftest import World
 from tests.harness.checker import check_delivered, check_history, check_settled, hits_by_call
 from tests.harness.figures import Figures
 from tests.harness.server import PROJECT
-from tests.harness.zygote import FAILED, KILLED, LEFT, Zygote, zygote
+from tests.harness.zygote import FAILED, KILLED, LEFT, Zygote, do_here, zygote
 
 ROUNDS = int(os.environ.get("ASSENT_FAULT_ROUNDS", "1"))
 SEED = int(os.environ.get("ASSENT_FAULT_SEED") or random.SystemRandom().randrange(1 << 32))
@@ -97,7 +97,7 @@ class Round:
         return {"run": self.run, "operation": operation, "arguments": arguments, "key": self.key}
 
     def step(self, name: str, faults: str = "") -> int:
-        """One step in a process of its own; how that ended."""
+        """One step: with faults in a process of its own, else here; how it ended."""
         call = ToolCall.objects.filter(key=self.key).first()
         task = UserTask.objects.filter(tool_call=call).first() if call else None
         connection.close()
@@ -118,6 +118,9 @@ class Round:
             args = ("deliver", str(webhook.pk))
         else:
             args = ("sweep",)
+        if not faults:
+            do_here(*args)
+            return 0
         return self.forks.do(*args, faults=faults)
 
     def through(self, point: str, action: str) -> int:

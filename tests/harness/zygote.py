@@ -5,6 +5,7 @@ SIGKILL, with database connections of their own, fit into a minute. The parent o
 touches the database.
 """
 
+import gc
 import json
 import os
 import signal
@@ -67,7 +68,12 @@ def zygote(database_url: str) -> Iterator[Zygote]:
         running.process.wait(timeout=20)
 
 
-def _act(act: str, args: list[Any]) -> None:
+def do_here(act: str, *args: Any) -> None:
+    """Do in this process what a fork would.
+
+    Raises:
+        RuntimeError: a request was answered with 500 or above.
+    """
     from uuid import UUID
 
     from guard_app.services.replays import run_replay
@@ -102,7 +108,7 @@ def _child(job: dict[str, Any]) -> int:
     signal.signal(signal.SIGQUIT, leave)
     os.environ["ASSENT_FAULTS"] = job["faults"]
     try:
-        _act(job["act"], job["args"])
+        do_here(job["act"], *job["args"])
     except (InjectedFault, RuntimeError):
         return FAILED
     except SystemExit:
@@ -117,7 +123,12 @@ def main() -> None:
     from django.urls import get_resolver
 
     _ = get_resolver().url_patterns
+    # What a process loads with its first request, which no fork should load again.
+    do_here("ask", "", "GET", "nowhere", None)
     assert threading.active_count() == 1
+    # What no fork touches needs no copy in it.
+    gc.disable()
+    gc.freeze()
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:
