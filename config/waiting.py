@@ -55,7 +55,8 @@ class WaitingLayer:
         hub: where topics are woken; a topic is the last UUID of the path.
         limit: how many requests are held at once; those beyond are answered at once.
         together: how many of them are asked for at once; the others wait where it costs little, so
-            that ten thousand who are woken at once do not queue in the inner application.
+            that ten thousand who are woken at once do not queue in the inner application. As many
+            more where there is news, which waits for none of those who merely come or end.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class WaitingLayer:
         self.hub = hub
         self.limit = limit
         self._turns = asyncio.Semaphore(together)
+        self._turns_of_news = asyncio.Semaphore(together)
         self._open = 0
         self._held = _Held()
         self._closing = False
@@ -98,7 +100,8 @@ class WaitingLayer:
         try:
             with self.hub.subscribe(topic, waiter.wake):
                 while True:
-                    async with self._turns:
+                    has_news = waiter.woken and not waiter.is_over
+                    async with self._turns_of_news if has_news else self._turns:
                         # Before asking: what is woken while the view answers is asked anew.
                         waiter.woken = False
                         answer = await _ask(self.app, _inside(scope, held=True, again=asked))

@@ -66,7 +66,9 @@ class CallApiView(ApiView):
     serializer_class = CallShown
 
     def get_call(self, pk: str) -> ToolCall:
-        return self.get_visible(calls_to_show(ToolCall.objects.visible_to(self.actor)), pk)
+        rows = ToolCall.objects.visible_to(self.actor).select_related("operation__integration")
+        call: ToolCall = self.get_visible(rows, pk)
+        return call
 
     def shown(self, call: ToolCall) -> dict[str, Any]:
         row = calls_to_show(ToolCall.objects.filter(pk=call.pk)).get()
@@ -123,7 +125,7 @@ class CallView(CallApiView):
     query: ClassVar = ("wait",)
 
     def get(self, request: Request, pk: str) -> HttpResponse:
-        call = self.get_call(pk)
+        call = self.get_visible(calls_to_show(ToolCall.objects.visible_to(self.actor)), pk)
         self.actor.require_scope(*READERS)
         shown = show_call(call, self.link, in_list=False)
         return self.waited(shown, terminal=call.status not in CALL_OPEN)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import Model, Prefetch, QuerySet
 
 from accounts_app.api.views import utc_text
 from accounts_app.models import AuditEntry
@@ -58,7 +58,11 @@ def calls_to_show(rows: QuerySet[ToolCall]) -> QuerySet[ToolCall]:
     newest = UserTask.objects.order_by("-created_at", "-pk").only("pk", "tool_call_id", "kind")
     folded = Detection.objects.of_calls().filter(incident__isnull=False)
     hits = folded.order_by("-decided", "pk")
-    return rows.select_related("operation__integration").prefetch_related(
+    near = ("operation__slug", "operation__sensitive", "operation__integration__slug")
+    with_operation = rows.select_related("operation__integration").only(
+        *_columns_of(ToolCall), "operation__integration", *near
+    )
+    return with_operation.prefetch_related(
         Prefetch("tasks", queryset=newest, to_attr="newest_tasks"),
         Prefetch(
             "detections",
@@ -108,18 +112,23 @@ def _task_of(newest: list[UserTask]) -> str | None:
 
 def tasks_to_show(rows: QuerySet[UserTask]) -> QuerySet[UserTask]:
     """Rows with everything that `show_task` reads."""
-    return _with_neighbours(rows).prefetch_related("vote_rows")
+    return task_to_show(rows).prefetch_related("vote_rows")
 
 
 def show_task_now(task_id: UUID, link: Link) -> dict[str, Any]:
     """A task as it is now; whether it may be seen was asked before."""
-    return show_task(_with_neighbours(UserTask.objects.filter(pk=task_id)).get(), link)
+    return show_task(task_to_show(UserTask.objects.filter(pk=task_id)).get(), link)
 
 
-def _with_neighbours(rows: QuerySet[UserTask]) -> QuerySet[UserTask]:
-    return rows.select_related(
-        "agent", "session", "tool_call__operation__integration", "claimed_by"
-    )
+def task_to_show(rows: QuerySet[UserTask]) -> QuerySet[UserTask]:
+    """For one row: its votes are read where it has a quorum, and not at all where it has none."""
+    near = rows.select_related("agent", "claimed_by")
+    return near.only(*_columns_of(UserTask), "agent__slug", "claimed_by__username")
+
+
+def _columns_of(model: type[Model]) -> list[str]:
+    """All of a row's own, so that of its neighbours only what is named is read."""
+    return [field.name for field in model._meta.concrete_fields]
 
 
 def show_task(task: UserTask, link: Link) -> dict[str, Any]:
@@ -205,6 +214,22 @@ def show_result(task: UserTask) -> dict[str, Any]:
         "completed_at": utc_text(task.completed_at),
         "completed_by": task.decided_by if task.status == TaskStatus.COMPLETED else None,
     }
+
+
+RESULT_COLUMNS = (
+    "key",
+    "status",
+    "timed_out",
+    "action",
+    "value",
+    "comment",
+    "initial_work",
+    "draft",
+    "metadata",
+    "completed_at",
+    "decided_by",
+)
+"""What `show_result` reads: thousands of agents wait for it, and ask again every minute."""
 
 
 def show_event(entry: AuditEntry) -> dict[str, Any]:

@@ -27,10 +27,12 @@ from accounts_app.plans import planned_for_its_values
 from accounts_app.states import Scope
 from integrations_app.models import Run
 from tasks_app.api.shown import (
+    RESULT_COLUMNS,
     show_event,
     show_result,
     show_task,
     show_task_now,
+    task_to_show,
     tasks_to_show,
 )
 from tasks_app.api.task_filters import ORDERS, TaskFilter
@@ -126,7 +128,8 @@ class TaskApiView(ApiView):
     serializer_class: type[StrictSerializer] = TaskShown
 
     def get_task(self, pk: str) -> UserTask:
-        return self.get_visible(tasks_to_show(UserTask.objects.visible_to(self.actor)), pk)
+        task: UserTask = self.get_visible(UserTask.objects.visible_to(self.actor), pk)
+        return task
 
     def shown(self, task: UserTask) -> dict[str, Any]:
         return show_task_now(task.pk, self.link)
@@ -254,9 +257,9 @@ class TaskView(TaskApiView):
     query: ClassVar = ("wait",)
 
     def get(self, request: Request, pk: str) -> HttpResponse:
-        task = self.get_task(pk)
+        task = self.get_visible(task_to_show(UserTask.objects.visible_to(self.actor)), pk)
         self.actor.require_scope(*READERS)
-        return self.waited(self.shown(task), terminal=task.status != TaskStatus.PENDING)
+        return self.waited(show_task(task, self.link), terminal=task.status != TaskStatus.PENDING)
 
 
 class TaskResultView(TaskApiView):
@@ -267,7 +270,8 @@ class TaskResultView(TaskApiView):
     serializer_class = ResultShown
 
     def get(self, request: Request, pk: str) -> HttpResponse:
-        task = self.get_task(pk)
+        rows = UserTask.objects.visible_to(self.actor).only(*RESULT_COLUMNS)
+        task = self.get_visible(rows, pk)
         self.actor.require_scope(*READERS)
         return self.waited(show_result(task), terminal=task.status != TaskStatus.PENDING)
 

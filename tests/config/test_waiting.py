@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -314,6 +315,32 @@ def test_those_who_are_woken_at_once_are_asked_for_a_few_at_a_time() -> None:
         assert len(asked) == 10
         assert max(asked) == 3
         assert {client.body for client in clients} == {b"done"}
+
+    play(scenario, together=3)
+
+
+def test_news_waits_for_none_of_those_who_merely_come() -> None:
+    async def scenario(stage: Stage) -> None:
+        client, task = await stage.held()
+        answered = asyncio.Event()
+
+        async def slow_for_others() -> None:
+            if stage.view.scopes[-1]["path"] != PATH:
+                await answered.wait()
+
+        stage.view.while_asking = slow_for_others
+        others = [stage.client(path=f"/api/v1/tasks/{uuid4()}/result") for _ in range(5)]
+        coming = [asyncio.create_task(other.run()) for other in others]
+        while len(stage.view.scopes) < 1 + 3:
+            await asyncio.sleep(0)
+        stage.view.pending = False
+        stage.hub.wake(TOPIC)
+        await task
+        assert client.body == b"done"
+        assert len(stage.view.scopes) == 1 + 3 + 1
+        answered.set()
+        stage.layer.release()
+        await asyncio.gather(*coming)
 
     play(scenario, together=3)
 
