@@ -156,3 +156,36 @@ def test_a_worker_killed_at_work(
         names = [action["name"] for action in task["actions"]]
         assert names == ["it_happened", "it_did_not", "send_again"]
         assert agent.get(f"runs/{call['run']}").ok()["status"] == "waiting"
+
+
+def test_what_waited_while_its_agent_was_frozen_is_sent_once_after_the_thaw(
+    installation: Installation, service: Receiver
+) -> None:
+    """With two sweepers and sweeps from cron; a worker is killed before the thaw, one after it."""
+    agent = installation.api("runs,read", "--agent", "support")
+    person = installation.api("decide,read")
+    calls = [installation.refund(agent, 900).ok(201) for _ in range(3)]
+    ids = [call["id"] for call in calls]
+    installation.kill("sweeper")
+    sweepers = installation.start_several("sweeper", 2)
+    installation.contain_as("gus", "freeze", "support", "odd refunds")
+    for call in calls:
+        person.post(f"tasks/{call['task']}/approve").ok()
+    installation.kill("worker")
+    installation.start("worker", faults="claim.after=kill9")
+    installation.move_clock(300)
+    installation.manage("sweep")
+    found = [agent.get(f"tool-calls/{pk}?wait=1").ok() for pk in ids]
+    assert [(call["status"], call["attempts"]) for call in found] == [("queued", 0)] * 3
+    assert [effects(service, pk) for pk in ids] == [0] * 3
+
+    installation.contain_as("gus", "thaw", "support", "it was a test")
+    assert installation.has_died("worker") == -9
+    installation.start("worker")
+    installation.move_clock(61)
+    done = [installation.settled(agent, pk, within=40) for pk in ids]
+    assert [call["status"] for call in done] == ["succeeded"] * 3
+    installation.manage("sweep")
+    assert [effects(service, pk) for pk in ids] == [1] * 3
+    installation.kill(*sweepers)
+    installation.start("sweeper")

@@ -38,6 +38,16 @@ def decide_as(text):
     answer = Answer(asked["action"], asked.get("value"), asked.get("comment"))
     decide(actor, task.pk, task.revision, lambda: Decide(answer))
 """
+CONTAIN = """
+from accounts_app.models import Agent, User
+from accounts_app.services.members import member_actor
+from tasks_app.services import containment
+
+def contain_as(username, act, agent, reason):
+    actor = member_actor(User.objects.get(username=username))
+    row = Agent.objects.get(workspace=actor.workspace_id, slug=agent)
+    getattr(containment, f"{act}_agent")(actor, row.pk, reason)
+"""
 
 
 class Server:
@@ -161,6 +171,11 @@ class Server:
         """Decide as a member in the back office would; through the same service."""
         arguments = json.dumps({"username": username, "task": task, "action": action, **more})
         self.manage("shell", "--no-imports", "-c", f"{DECIDE}\ndecide_as({arguments!r})")
+
+    def contain_as(self, username: str, act: str, agent: str, reason: str) -> None:
+        """Freeze or thaw an agent as a member in the back office would; by the same service."""
+        code = f"{CONTAIN}\ncontain_as({username!r}, {act!r}, {agent!r}, {reason!r})"
+        self.manage("shell", "--no-imports", "-c", code)
 
     def refunds(self) -> list[dict[str, Any]]:
         """The refunds that the demo's payments service has really made."""
