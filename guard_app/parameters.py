@@ -250,7 +250,8 @@ _SENSITIVITY = Parameter(
     _sensitivity,
     Ask.SENSITIVITY,
     "Sensitivity",
-    "How far from the usual is suspicious: low 12, medium 6, high 3 times the usual spread.",
+    "How far from the usual is suspicious: low 12, medium 6, high 3 times the usual spread; or a"
+    " number from 0.1 to 10, by which 6 is divided. Left empty it is medium.",
     "low",
     optional=True,
     choices=(("low", "Low: only what is far off"), ("medium", "Medium"), ("high", "High")),

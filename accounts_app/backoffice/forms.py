@@ -2,7 +2,7 @@
 
 import json
 import zoneinfo
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from django import forms
@@ -10,6 +10,8 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from django.utils.text import slugify
 
 from accounts_app import strict_json
@@ -232,6 +234,24 @@ class LinesField(forms.CharField):
     def clean(self, value: Any) -> Any:
         lines = (line.strip() for line in super().clean(value).splitlines())
         return [line for line in lines if line]
+
+
+class SuggestingInput(forms.TextInput):
+    """A field that suggests some texts and takes any.
+
+    Args:
+        suggested: each text, with what people read beside it.
+    """
+
+    def __init__(self, suggested: Iterable[tuple[str, str]]) -> None:
+        super().__init__(attrs={"autocomplete": "off"})
+        self.suggested = list(suggested)
+
+    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
+        list_id = f"{(attrs or {}).get('id', name)}_suggested"
+        field = super().render(name, value, {**(attrs or {}), "list": list_id}, renderer)
+        options = format_html_join("", '<option value="{}">{}</option>', self.suggested)
+        return format_html('{}<datalist id="{}">{}</datalist>', field, list_id, options)
 
 
 def said(request: HttpRequest, name: str) -> str:

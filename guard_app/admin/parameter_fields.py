@@ -5,7 +5,13 @@ from typing import Any, TypeAlias
 
 from django import forms
 
-from accounts_app.backoffice.forms import DurationField, LinesField, code_area, time_zones
+from accounts_app.backoffice.forms import (
+    DurationField,
+    LinesField,
+    SuggestingInput,
+    code_area,
+    time_zones,
+)
 from guard_app.parameters import Ask, Parameter
 from integrations_app.pointers import build
 
@@ -32,6 +38,8 @@ def field_of(parameter: Parameter, offered: Choices, value: Any) -> forms.Field:
         return forms.FloatField(min_value=0, **options)
     if ask == Ask.DURATION:
         return DurationField(**options)
+    if ask == Ask.SENSITIVITY:
+        return forms.CharField(widget=SuggestingInput(offered), **options)
     if ask == Ask.LINES:
         del options["required"]
         options["initial"] = [value] if isinstance(value, str) else _texts(value)
@@ -47,8 +55,6 @@ def field_of(parameter: Parameter, offered: Choices, value: Any) -> forms.Field:
 def _single(parameter: Parameter, offered: Choices, value: Any) -> Choices:
     """What one is chosen from; what stands there already is among it."""
     choices = time_zones() if parameter.ask == Ask.ZONE else list(offered)
-    if parameter.ask == Ask.SENSITIVITY:
-        choices = [("", "As usual (medium)"), *choices]
     here = [] if value is None or value == parameter.example else [str(value)]
     return _with(choices, here)
 
@@ -74,20 +80,20 @@ def value_of(parameter: Parameter, typed: Any) -> Any:
         return typed or ""
     if typed is None or typed == "" or typed == []:
         return None
+    if parameter.ask == Ask.SENSITIVITY:
+        typed = _word_or_number(typed)
     if isinstance(typed, float) and typed.is_integer():
         return int(typed)
     if parameter.ask == Ask.LINES and len(typed) == 1:
         return typed[0]
-    if parameter.ask == Ask.SENSITIVITY:
-        return _number(typed)
     return typed
 
 
-def _number(text: str) -> Any:
+def _word_or_number(text: str) -> Any:
     try:
         return float(text)
     except ValueError:
-        return text
+        return text.lower()
 
 
 def known_arguments(schemas: Iterable[Any]) -> Choices:

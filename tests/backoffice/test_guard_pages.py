@@ -394,6 +394,48 @@ def test_a_rule_is_added_and_edited_in_the_back_office(world: World) -> None:
     assert signed_in("aud").post("/admin/guard/rules/big/", edit).status_code == 403
 
 
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ("high", {"sensitivity": "high"}),
+        (" Low ", {"sensitivity": "low"}),
+        ("2.5", {"sensitivity": 2.5}),
+        ("10", {"sensitivity": 10}),
+        ("", {}),
+    ],
+)
+def test_a_sensitivity_is_a_word_or_a_number(
+    world: World, typed: str, kept: dict[str, Any]
+) -> None:
+    gus = signed_in("gus")
+    form = {**FORM, "detector": "rate_baseline", "p_sensitivity": typed}
+    assert gus.post("/admin/add/guard-rule/", form).status_code == 302
+    rule = GuardRule.objects.get()
+    assert json.dumps(rule.parameters) == json.dumps(kept)
+    # The page shows it so that saving it again changes nothing.
+    page = gus.get("/admin/guard/rules/big/").content.decode()
+    field = re.search(r'<input[^>]*name="p_sensitivity"[^>]*>', page)
+    assert field is not None
+    shown = re.search(r'value="([^"]*)"', field[0])
+    again = {**form, "expected_version": "1", "p_sensitivity": shown[1] if shown else ""}
+    assert gus.post("/admin/guard/rules/big/", again).status_code == 302
+    rule.refresh_from_db()
+    assert (rule.version, json.dumps(rule.parameters)) == (1, json.dumps(kept))
+
+
+@pytest.mark.parametrize("typed", ["loud", "0", "11", "nan", "2,5"])
+def test_a_sensitivity_that_is_neither_is_refused_with_what_would_be_right(
+    world: World, typed: str
+) -> None:
+    form = {**FORM, "detector": "value_range", "p_sensitivity": typed, "p_argument": "/amount"}
+    answer = signed_in("gus").post("/admin/add/guard-rule/", form)
+    page = answer.content.decode()
+    assert answer.status_code == 422
+    assert "Must be low, medium, high, or a number from 0.1 to 10." in page
+    assert f'value="{typed}"' in page
+    assert not GuardRule.objects.exists()
+
+
 def test_the_live_check_tells_what_a_draft_would_have_hit(world: World) -> None:
     statuses(world, 10, 20, 40, 50)
     gus = signed_in("gus")

@@ -63,10 +63,12 @@ CHOSEN: dict[Detector, tuple[list[tuple[str, str]], dict[str, Any]]] = {
 
 
 def choose(page: Page, label: str, value: str) -> None:
-    """Choose in a list, or tick a box in a group."""
-    field = page.locator("#parameters select").and_(page.get_by_label(label, exact=True))
-    if field.count():
+    """Choose in a list, take what a field suggests, or tick a box in a group."""
+    field = page.locator("#parameters").get_by_label(label, exact=True)
+    if field.and_(page.locator("select")).count():
         field.select_option(value)
+    elif field.and_(page.locator("input[list]")).count():
+        field.fill(value)
     else:
         box(page, label, value).check()
 
