@@ -149,10 +149,6 @@ DETECTION = shape(
         "operation": {"type": "string", "description": "integration.operation"},
         "incident": null(ID),
         "explanation": TEXT,
-        "refused_edit_by": {
-            **null(TEXT),
-            "description": "Who tried the edit that it hit; of the agent's own call null.",
-        },
         "at": MOMENT,
     }
 )

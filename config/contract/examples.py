@@ -298,7 +298,6 @@ ANSWERS: dict[str, Any] = {
         "operation": "payments.refund",
         "incident": None,
         "explanation": "4 calls of payments.refund in this run; the limit is 3.",
-        "refused_edit_by": None,
         "at": THEN,
     },
     "Webhook": {

@@ -45,7 +45,6 @@ class DetectionShown(StrictSerializer):
     operation = Text()
     incident = Text(allow_null=True)
     explanation = Text()
-    refused_edit_by = Text(allow_null=True)
     at = Text()
 
 
@@ -95,7 +94,6 @@ def show_detection(row: Detection) -> dict[str, Any]:
         "operation": row.tool_call.operation.reference,
         "incident": str(row.incident_id) if row.incident_id else None,
         "explanation": row.explanation,
-        "refused_edit_by": (row.refused_edit_by or {}).get("name"),
         "at": utc_text(row.created_at),
     }
 
