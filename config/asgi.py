@@ -7,16 +7,17 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import cast
+from uuid import UUID
 
 from a2wsgi import WSGIMiddleware
 from a2wsgi.wsgi_typing import WSGIApp
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
-from django.db import connection
+from django.db import close_old_connections, connection
 
 from config.doorbell import flush
 from config.hub import Hub, hub_for
-from config.waiting import App, Message, Receive, Scope, Send, WaitingLayer
+from config.waiting import App, Message, Receive, Scope, Send, StillPending, WaitingLayer
 
 BODY_BYTES = 2 * 1024 * 1024
 """More than any view accepts: a larger body is announced to the view, which refuses it."""
@@ -170,12 +171,29 @@ async def _refuse(send: Send) -> None:
     await send({"type": "http.response.body", "body": _TOO_SLOW, "more_body": False})
 
 
+def _pending_among(topics: list[str]) -> set[str]:
+    """Of tasks, those that are pending; asked in a thread whose connection nobody else looks after.
+
+    Raises:
+        DatabaseError: the database is away.
+    """
+    from tasks_app.services.access import pending_among  # once Django stands
+
+    close_old_connections()
+    return set(map(str, pending_among(map(UUID, topics))))
+
+
 def build() -> App:
     """Put the web process together, by the settings and ASSENT_THREADS (threads for Django)."""
     threads = int(os.environ.get("ASSENT_THREADS") or THREADS)
     django = WSGIMiddleware(cast(WSGIApp, get_wsgi_application()), workers=threads)
     hub = hub_for(connection.settings_dict, getattr(settings, "ASSENT_LISTEN_URL", ""))
-    layer = WaitingLayer(Intake(cast(App, django)), hub, together=2 * threads)
+    layer = WaitingLayer(
+        Intake(cast(App, django)),
+        hub,
+        together=2 * threads,
+        still_pending=StillPending(_pending_among),
+    )
     return Lifespan(layer, layer, hub)
 
 

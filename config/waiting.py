@@ -3,16 +3,22 @@
 The layer subscribes, lets the ordinary view answer, and, while that answer says that it is
 pending, holds the request and asks the view again when woken: one representation, one check of
 rights. A held request costs one small coroutine, no thread and no database connection.
+
+When the time is over and no news came, an answer of which the view said that it stays the same is
+given as it was, once the rows say that the thing is still pending: thousands of agents whose time
+is over at once cost one statement, not a view for each.
 """
 
 import asyncio
 import math
 import re
 import secrets
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
+
+import structlog
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -32,6 +38,8 @@ TOGETHER = 16
 TICK_SECONDS = 0.02
 """A wait may last so much longer, for the sake of one timer for all."""
 
+log = structlog.get_logger(__name__)
+
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _DECIMAL = re.compile(r"(?:[0-9]{1,9}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})", re.ASCII)
 
@@ -43,10 +51,49 @@ class Wakes(Protocol):
         """Have `wake` called whenever the topic is woken, while the context is open."""
 
 
+class StillPending:
+    """Asks for many waiters at once whether what they wait for is still pending.
+
+    Args:
+        look: of topics, those that are; called in a thread, one call at a time. Where it fails,
+            none counts as pending, so that the view is asked.
+    """
+
+    def __init__(self, look: Callable[[list[str]], Collection[str]]) -> None:
+        self.look = look
+        self._asked: dict[str, asyncio.Future[bool]] = {}
+        self._looking: asyncio.Task[None] | None = None
+
+    async def __call__(self, topic: str) -> bool:
+        asked = self._asked.get(topic)
+        if asked is None:
+            asked = self._asked[topic] = asyncio.get_running_loop().create_future()
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look())
+        # Several may wait for one answer, and one who leaves must not take it from the others.
+        return await asyncio.shield(asked)
+
+    async def _look(self) -> None:
+        while self._asked:
+            asked, self._asked = self._asked, {}
+            try:
+                pending = await asyncio.to_thread(self.look, list(asked))
+            except Exception:
+                log.exception("waiting_look_failed")
+                pending = ()
+            for topic, future in asked.items():
+                future.set_result(topic in pending)
+
+
+async def _never(topic: str) -> bool:
+    return False
+
+
 class WaitingLayer:
     """ASGI middleware that answers `GET /api/v1/...?wait=SECONDS` when there is news.
 
-    The inner application marks an answer that may still change with `X-Assent-Pending: 1`. The
+    The inner application marks an answer that may still change with `X-Assent-Pending: 1`, and with
+    `same` where it stays as it is for as long as the thing is pending and no news comes. The
     mark never leaves the layer, and neither it nor the mark of a repeated question can be set by
     a client.
 
@@ -57,14 +104,22 @@ class WaitingLayer:
         together: how many of them are asked for at once; the others wait where it costs little, so
             that ten thousand who are woken at once do not queue in the inner application. As many
             more where there is news, which waits for none of those who merely come or end.
+        still_pending: whether the thing of a topic is; without it the view is asked.
     """
 
     def __init__(
-        self, app: App, hub: Wakes, *, limit: int = MOST_WAITERS, together: int = TOGETHER
+        self,
+        app: App,
+        hub: Wakes,
+        *,
+        limit: int = MOST_WAITERS,
+        together: int = TOGETHER,
+        still_pending: Callable[[str], Awaitable[bool]] = _never,
     ) -> None:
         self.app = app
         self.hub = hub
         self.limit = limit
+        self.still_pending = still_pending
         self._turns = asyncio.Semaphore(together)
         self._turns_of_news = asyncio.Semaphore(together)
         self._open = 0
@@ -95,20 +150,22 @@ class WaitingLayer:
     ) -> None:
         """Ask until the answer is settled or the time over, and give it unless the client left."""
         waiter = self._held.add(seconds)
-        asked, answer = False, None
+        asked, answer, kept = False, None, None
         self._open += 1
         try:
             with self.hub.subscribe(topic, waiter.wake):
                 while True:
-                    has_news = waiter.woken and not waiter.is_over
-                    async with self._turns_of_news if has_news else self._turns:
+                    if kept and not waiter.has_news and await self.still_pending(topic):
+                        answer = kept.answer()
+                        break
+                    async with self._turns_of_news if waiter.has_news else self._turns:
                         # Before asking: what is woken while the view answers is asked anew.
-                        waiter.woken = False
+                        waiter.woken = waiter.has_news = False
                         answer = await _ask(self.app, _inside(scope, held=True, again=asked))
                     if not answer.pending or waiter.is_over or self._closing:
                         break
                     # Thousands may be held for a minute, each with what it still refers to.
-                    asked, answer = True, None
+                    asked, kept, answer = True, answer.keep(), None
                     if await waiter.sees_client_go(receive):
                         break
         finally:
@@ -128,23 +185,27 @@ class _Waiter:
         due: the tick at which its time is over.
     """
 
-    __slots__ = ("_task", "due", "is_over", "woken")
+    __slots__ = ("_task", "due", "has_news", "is_over", "woken")
 
     def __init__(self, due: int) -> None:
         self.due = due
-        self.is_over = self.woken = False
+        self.has_news = self.is_over = self.woken = False
         self._task: asyncio.Task[Any] | None = None
 
     def wake(self) -> None:
         """Have the view asked anew: there is news."""
+        self.has_news = True
+        self._interrupt()
+
+    def end(self) -> None:
+        """Have an answer given: the time is over."""
+        self.is_over = True
+        self._interrupt()
+
+    def _interrupt(self) -> None:
         if self._task is not None and not self.woken:
             self._task.cancel()
         self.woken = True
-
-    def end(self) -> None:
-        """Have the view asked for the last time."""
-        self.is_over = True
-        self.wake()
 
     async def sees_client_go(self, receive: Receive) -> bool:
         """Listen to the client until it goes, or until woken."""
@@ -217,16 +278,44 @@ class _Answer:
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
-        self.pending = False
+        self.pending = self.stays = False
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = list(message.get("headers", []))
-            self.pending = any(
-                name.lower() == PENDING_HEADER and value == b"1" for name, value in headers
-            )
+            marks = [value for name, value in headers if name.lower() == PENDING_HEADER]
+            self.stays = b"same" in marks
+            self.pending = self.stays or b"1" in marks
             message = {**message, "headers": _unmarked(headers)}
         self.messages.append(message)
+
+    def keep(self) -> "_Kept | None":
+        """What is needed to give it later; None where it may have changed by then."""
+        return _Kept(self.messages) if self.stays else None
+
+
+class _Kept:
+    """An answer in two pieces of bytes: thousands are kept at once.
+
+    Args:
+        messages: of a whole answer.
+    """
+
+    __slots__ = ("_body", "_headers", "_status")
+
+    def __init__(self, messages: list[Message]) -> None:
+        self._status: int = messages[0]["status"]
+        self._headers = b"\r\n".join(b": ".join(pair) for pair in messages[0]["headers"])
+        self._body = b"".join(message.get("body", b"") for message in messages[1:])
+
+    def answer(self) -> _Answer:
+        """The answer as it was."""
+        pairs = (line.partition(b": ") for line in self._headers.split(b"\r\n"))
+        headers = [(name, value) for name, _, value in pairs]
+        start = {"type": "http.response.start", "status": self._status, "headers": headers}
+        answer = _Answer()
+        answer.messages = [start, {"type": "http.response.body", "body": self._body}]
+        return answer
 
 
 async def _ask(app: App, scope: Scope) -> _Answer:

@@ -170,8 +170,13 @@ class ApiView(GenericAPIView[Any]):
             response["Idempotent-Replayed"] = "true"
         return response
 
-    def waited(self, body: dict[str, Any], *, terminal: bool) -> HttpResponse:
+    def waited(self, body: dict[str, Any], *, terminal: bool, stays: bool = False) -> HttpResponse:
         """Answer a GET that may wait: the layer in front holds what is marked as pending.
+
+        Args:
+            body: the present state.
+            terminal: whether it changes no more.
+            stays: whether it changes only with news while a task is pending.
 
         Raises:
             Invalid: `wait` is no number from 0 to 60.
@@ -180,7 +185,7 @@ class ApiView(GenericAPIView[Any]):
         self.refuse_unknown({"wait"})
         response = Response(body)
         if seconds > 0 and not terminal:
-            response["X-Assent-Pending"] = "1"
+            response["X-Assent-Pending"] = "same" if stays else "1"
         return response
 
     def refuse_unknown(self, known: set[str]) -> None:

@@ -273,7 +273,8 @@ class TaskResultView(TaskApiView):
         rows = UserTask.objects.visible_to(self.actor).only(*RESULT_COLUMNS)
         task = self.get_visible(rows, pk)
         self.actor.require_scope(*READERS)
-        return self.waited(show_result(task), terminal=task.status != TaskStatus.PENDING)
+        terminal = task.status != TaskStatus.PENDING
+        return self.waited(show_result(task), terminal=terminal, stays=True)
 
 
 class TaskEventsView(TaskApiView):

@@ -1,6 +1,6 @@
 """The door to one task: seen or not there, and locked where somebody is about to act on it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
@@ -28,6 +28,11 @@ def get_task(actor: Actor, task_id: UUID) -> UserTask:
         raise NotFound("There is no such task.")
     _connect(task)
     return task
+
+
+def pending_among(ids: Iterable[UUID]) -> set[UUID]:
+    """Of the tasks with these ids, those that are pending; nothing is told of them otherwise."""
+    return set(UserTask.objects.pending().filter(pk__in=list(ids)).values_list("pk", flat=True))
 
 
 def _connect(task: UserTask) -> None:

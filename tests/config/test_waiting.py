@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from config.hub import Hub
-from config.waiting import REASK_SECRET, Message, Receive, Scope, Send, WaitingLayer
+from config.waiting import REASK_SECRET, Message, Receive, Scope, Send, StillPending, WaitingLayer
 
 pytestmark = pytest.mark.enable_socket
 
@@ -31,6 +31,7 @@ class View:
 
     def __init__(self) -> None:
         self.pending = True
+        self.mark, self.words = b"1", b"pending"
         self.scopes: list[Scope] = []
         self.asked = asyncio.Event()
         self.while_asking: Callable[[], Awaitable[None]] | None = None
@@ -42,9 +43,9 @@ class View:
             await self.while_asking()
         headers = [(b"content-type", b"application/json"), (b"x-request-id", b"r1")]
         if pending:
-            headers.append((b"X-Assent-Pending", b"1"))
+            headers.append((b"X-Assent-Pending", self.mark))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        body = b"pending" if pending else b"done"
+        body = self.words if pending else b"done"
         await send({"type": "http.response.body", "body": body[:3], "more_body": True})
         await send({"type": "http.response.body", "body": body[3:]})
         self.asked.set()
@@ -343,6 +344,109 @@ def test_news_waits_for_none_of_those_who_merely_come() -> None:
         await asyncio.gather(*coming)
 
     play(scenario, together=3)
+
+
+def looking(found: list[str]) -> tuple[StillPending, list[list[str]]]:
+    """Finds those pending, and a record of what was asked."""
+    asked: list[list[str]] = []
+
+    def look(topics: list[str]) -> list[str]:
+        asked.append(topics)
+        return found
+
+    return StillPending(look), asked
+
+
+def test_an_answer_that_stays_is_given_when_the_time_is_over_without_asking_the_view() -> None:
+    still, looked = looking([TOPIC])
+
+    async def scenario(stage: Stage) -> None:
+        stage.view.mark = b"same"
+        clients = [stage.client("wait=0.05") for _ in range(20)]
+        await asyncio.gather(*(client.run() for client in clients))
+        assert stage.view.reasks() == [b""] * 20
+        for client in clients:
+            assert client.body == b"pending"
+            assert client.sent[0]["status"] == 200
+            assert client.headers == [
+                (b"content-type", b"application/json"),
+                (b"x-request-id", b"r1"),
+            ]
+        assert 1 <= len(looked) < 5
+        assert {topic for topics in looked for topic in topics} == {TOPIC}
+
+    play(scenario, still_pending=still)
+
+
+def test_the_view_is_asked_where_the_news_was_lost() -> None:
+    still, looked = looking([])
+
+    async def scenario(stage: Stage) -> None:
+        stage.view.mark = b"same"
+        client, task = await stage.held("wait=0.05")
+        stage.view.pending = False
+        await task
+        assert client.body == b"done"
+        assert looked == [[TOPIC]]
+
+    play(scenario, still_pending=still)
+
+
+def test_the_view_is_asked_where_nobody_can_say_what_is_pending() -> None:
+    def look(topics: list[str]) -> list[str]:
+        raise OSError("The database is away.")
+
+    async def scenario(stage: Stage) -> None:
+        stage.view.mark = b"same"
+        client, task = await stage.held("wait=0.05")
+        await task
+        assert client.body == b"pending"
+        assert stage.view.reasks() == [b"", REASK_SECRET.encode()]
+
+    play(scenario, still_pending=StillPending(look))
+
+
+def test_an_answer_that_may_change_is_asked_for_at_the_end() -> None:
+    still, looked = looking([TOPIC])
+
+    async def scenario(stage: Stage) -> None:
+        _, task = await stage.held("wait=0.05")
+        await task
+        assert stage.view.reasks() == [b"", REASK_SECRET.encode()]
+        assert looked == []
+
+    play(scenario, still_pending=still)
+
+
+def test_news_that_decides_nothing_is_in_the_answer_at_the_end() -> None:
+    still, _ = looking([TOPIC])
+
+    async def scenario(stage: Stage) -> None:
+        stage.view.mark = b"same"
+        client, task = await stage.held("wait=0.2")
+        stage.view.asked.clear()
+        stage.view.words = b"edited"
+        stage.hub.wake(TOPIC)
+        await stage.view.asked.wait()
+        await task
+        assert client.body == b"edited"
+        assert len(stage.view.scopes) == 2
+
+    play(scenario, still_pending=still)
+
+
+def test_who_stops_asks_the_view_once_more() -> None:
+    still, looked = looking([TOPIC])
+
+    async def scenario(stage: Stage) -> None:
+        stage.view.mark = b"same"
+        client, task = await stage.held()
+        stage.view.pending = False
+        stage.layer.release()
+        await task
+        assert (client.body, looked) == (b"done", [])
+
+    play(scenario, still_pending=still)
 
 
 def test_who_is_cancelled_from_outside_while_woken_stays_cancelled() -> None:

@@ -1,6 +1,7 @@
 """The main job with real processes, on the embedded default and on PostgreSQL with RabbitMQ."""
 
 import time
+from uuid import UUID
 
 import pytest
 
@@ -45,6 +46,27 @@ def test_an_approved_refund_reaches_the_waiting_agent_within_a_second(
         took.append(answer.arrived_at - decided_at)
         assert effects(service, call["id"]) == 1
     assert min(took) < 5
+
+
+def test_whose_time_is_over_hears_the_present_state_even_where_the_news_was_lost(
+    installation: Installation, service: Receiver
+) -> None:
+    agent = installation.api("runs,read", "--agent", "support")
+    task = agent.post("tasks", {"run": open_run(agent), "title": "Ship it?"}).ok(201)
+    path = f"tasks/{task['id']}/result"
+    at_once = agent.get(path).ok()
+    begun = time.monotonic()
+    held = installation.waiting(agent, path, 1).result(timeout=30).ok()
+    assert held.arrived_at - begun >= 1
+    assert held.json == at_once.json
+    assert set(held.headers) == set(at_once.headers)
+    waiter = installation.waiting(agent, path, 3)
+    time.sleep(0.5)
+    # Past the product, so that nobody is woken.
+    identity = task["id"] if installation.database_url else UUID(task["id"]).hex
+    statement = "UPDATE tasks_app_usertask SET status = 'cancelled' WHERE id = :task"
+    installation.execute(statement, task=identity)
+    assert waiter.result(timeout=30).ok()["status"] == "cancelled"
 
 
 def test_a_rejected_refund_is_never_sent(installation: Installation, service: Receiver) -> None:
