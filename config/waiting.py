@@ -15,6 +15,7 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from contextlib import AbstractContextManager
+from functools import lru_cache
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
@@ -294,8 +295,14 @@ class _Answer:
         return _Kept(self.messages) if self.stays else None
 
 
+@lru_cache(maxsize=256)
+def _shared(name: bytes, value: bytes) -> tuple[bytes, bytes]:
+    """One header for all who have it."""
+    return name, value
+
+
 class _Kept:
-    """An answer in two pieces of bytes: thousands are kept at once.
+    """An answer in little memory: thousands are kept at once, and most headers are all the same.
 
     Args:
         messages: of a whole answer.
@@ -305,13 +312,12 @@ class _Kept:
 
     def __init__(self, messages: list[Message]) -> None:
         self._status: int = messages[0]["status"]
-        self._headers = b"\r\n".join(b": ".join(pair) for pair in messages[0]["headers"])
+        self._headers = tuple(_shared(name, value) for name, value in messages[0]["headers"])
         self._body = b"".join(message.get("body", b"") for message in messages[1:])
 
     def answer(self) -> _Answer:
         """The answer as it was."""
-        pairs = (line.partition(b": ") for line in self._headers.split(b"\r\n"))
-        headers = [(name, value) for name, _, value in pairs]
+        headers = list(self._headers)
         start = {"type": "http.response.start", "status": self._status, "headers": headers}
         answer = _Answer()
         answer.messages = [start, {"type": "http.response.body", "body": self._body}]
