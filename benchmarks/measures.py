@@ -171,16 +171,14 @@ async def behind_decisions(
     allow_files(waiters + 1000)
     decided: dict[str, float] = {}
     arrived: dict[str, float] = {}
-    over = asyncio.Event()
 
-    async with contextlib.AsyncExitStack() as stack:
-        asking = await stack.enter_async_context(Line(port, keys[0]))
+    async with Line(port, keys[0]) as asking:
         run = await open_run(asking)
         asked = [await Asked(asking, run, call=False).ask() for _ in range(own + 1)]
 
         async def wait(question: Asked) -> None:
             async with Line(port, keys[0]) as line:
-                while not over.is_set():
+                while True:
                     answer = await line.ask("GET", f"{question.path}?wait=60")
                     if answer["status"] != "pending":
                         arrived[question.task] = time.perf_counter()
@@ -192,10 +190,9 @@ async def behind_decisions(
                     await person.ask("POST", f"{API}/tasks/{question.task}/approve", {})
                     decided[question.task] = time.perf_counter()
 
-        waiting = []
+        waiting, every = [], max(1, waiters // own)
         for number in range(waiters):
             # Those who wait for what nobody decides stand between those who do not.
-            every = max(1, waiters // own)
             place, mine = divmod(number, every)
             question = asked[place] if mine == 0 and place < own else asked[own]
             waiting.append(asyncio.create_task(wait(question)))
@@ -208,7 +205,6 @@ async def behind_decisions(
         until = time.perf_counter() + 30
         while len(arrived) < own and time.perf_counter() < until:
             await asyncio.sleep(0.1)
-        over.set()
         for task in waiting:
             task.cancel()
         ended = await asyncio.gather(*waiting, return_exceptions=True)

@@ -3,7 +3,6 @@
 import sys
 
 import pytest
-from _pytest.terminal import TerminalReporter
 
 KEY = "figures"
 
@@ -32,7 +31,7 @@ class Figures:
             print(f"\n{text}", file=sys.stderr, flush=True)  # noqa: T201 - for whoever waits
 
 
-def summarize(reporter: TerminalReporter) -> None:
+def summarize(reporter: pytest.TerminalReporter) -> None:
     """Print the figures of all tests that ran, whatever became of them."""
     reports = (report for reports in reporter.stats.values() for report in reports)
     lines = [

@@ -201,3 +201,16 @@ def test_an_idle_sweep_asks_little(world: World) -> None:
         sweep(execute_here=False)
     assert len(asked) <= 30, len(asked)
     assert dt.timedelta(seconds=60) == sweeping.CHECK_EVERY
+
+
+@pytest.mark.parametrize(("path", "statements"), [("tasks/{task}/result", 2), ("tasks/{task}", 2)])
+def test_who_waits_reads_a_task_once(world: World, path: str, statements: int) -> None:
+    """The key and the task; a column that is shown and not read would be one more."""
+    body = {"run": world.run(), "title": "Ship it?", "metadata": {"order": 1}}
+    task = world.agent.post("tasks", body).ok(201)
+    decided = world.agent.post("tasks", {"run": world.run(), "title": "Again?"}).ok(201)
+    world.decider.post(f"tasks/{decided['id']}/approve", {}).ok()
+    for each in (task, decided):
+        with CaptureQueriesContext(connection) as made:
+            world.agent.get(path.format(task=each["id"])).ok()
+        assert len(made) == statements, [query["sql"] for query in made]
