@@ -15,7 +15,9 @@ from typing import Any
 
 from celery import Celery
 from celery.exceptions import SecurityWarning
+from celery.signals import celeryd_after_setup
 from kombu import Exchange, Queue
+from kombu.exceptions import OperationalError
 from kombu.transport import TRANSPORT_ALIASES, filesystem
 from kombu.utils.json import dumps, loads
 
@@ -224,3 +226,18 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 app = Celery("assent", set_as_current=True)
 app.add_defaults(configuration)
 app.autodiscover_tasks(JOB_APPS, related_name="jobs")
+
+
+@celeryd_after_setup.connect
+def declare_queues(**_: Any) -> None:
+    """Declare the queues of all workers at RabbitMQ before any worker binds them.
+
+    Each worker binds every queue to the exchanges that keep back what is for later, and fails at
+    one that another worker has yet to declare. Where the broker is away the worker says so itself.
+    """
+    with app.connection_for_write() as connection:
+        if connection.transport.driver_type != "amqp":
+            return
+        with suppress(OSError, OperationalError, *connection.recoverable_connection_errors):
+            for queue in app.amqp.queues.values():
+                queue(connection.default_channel).declare()

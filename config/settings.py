@@ -4,31 +4,19 @@ Every variable is described in the README.
 """
 
 import os
-import sys
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any
 
-import dj_database_url
-import structlog
 from django.core.exceptions import ImproperlyConfigured
 
+from config import theme
+from config.database import database_settings
 from config.home import load_home_secrets
-from config.logs import Unfailing
+from config.keys import check_secret_key, encryption_keys
+from config.logs import configure_structlog, logging_settings
 from config.mail import mail_settings
+from config.single_sign_on import openid_connect
 
-INDIGO = {
-    "50": "oklch(96.2% .018 272.314)",
-    "100": "oklch(93% .034 272.788)",
-    "200": "oklch(87% .065 274.039)",
-    "300": "oklch(78.5% .115 274.713)",
-    "400": "oklch(67.3% .182 276.935)",
-    "500": "oklch(58.5% .233 277.117)",
-    "600": "oklch(51.1% .262 276.966)",
-    "700": "oklch(45.7% .24 277.023)",
-    "800": "oklch(39.8% .195 277.366)",
-    "900": "oklch(35.9% .144 278.697)",
-    "950": "oklch(25.7% .09 281.288)",
-}
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 
@@ -36,29 +24,8 @@ def _env(name: str, default: str = "") -> str:
     return os.environ.get(name) or default
 
 
-PLACEHOLDERS = ("django-insecure", "change", "secret", "placeholder", "example", "your", "<")
-"""How the keys begin that stand in examples and are forgotten there."""
-
-
-def _openid_connect() -> dict[str, Any]:
-    """Sign-in through an OpenID Connect provider, where its four variables are set."""
-    issuer, client = _env("ASSENT_OIDC_ISSUER"), _env("ASSENT_OIDC_CLIENT_ID")
-    if not issuer and not client:
-        return {}
-    if not issuer.startswith(("https://", "http://127.0.0.1", "http://localhost")) or not client:
-        raise ImproperlyConfigured(
-            "For OpenID Connect set ASSENT_OIDC_ISSUER (https://…), ASSENT_OIDC_CLIENT_ID and"
-            " ASSENT_OIDC_CLIENT_SECRET; ASSENT_OIDC_NAME is what the button says."
-        )
-    app = {
-        "provider_id": "oidc",
-        "name": _env("ASSENT_OIDC_NAME", "single sign-on"),
-        "client_id": client,
-        "secret": _env("ASSENT_OIDC_CLIENT_SECRET"),
-        "settings": {"server_url": issuer, "oauth_pkce_enabled": True},
-    }
-    checked = "accounts_app.backoffice.openid_connect.Provider"
-    return {"openid_connect": {"APPS": [app], "provider_class": checked}}
+def _list(name: str, default: str = "") -> list[str]:
+    return [item.strip() for item in _env(name, default).split(",") if item.strip()]
 
 
 ASSENT_HOME = Path(_env("ASSENT_HOME", str(BASE_DIR / "var")))
@@ -66,30 +33,12 @@ _home_secrets = load_home_secrets(ASSENT_HOME)
 
 DEBUG = _env("DEBUG", "0") == "1"
 SECRET_KEY = _env("SECRET_KEY", _home_secrets.get("SECRET_KEY", ""))
-if len(SECRET_KEY) < 32:
-    raise ImproperlyConfigured(
-        "Set SECRET_KEY to a random text of at least 32 characters, and keep it secret;"
-        " `make up` makes one for an embedded installation."
-    )
-if len(set(SECRET_KEY)) < 8 or SECRET_KEY.lower().startswith(PLACEHOLDERS):
-    raise ImproperlyConfigured(
-        "SECRET_KEY is a placeholder that others know too: set it to a random text of at least 32"
-        " characters, for instance from `openssl rand -base64 48`."
-    )
-ASSENT_ENCRYPTION_KEYS = [
-    key.strip()
-    for key in _env(
-        "ASSENT_ENCRYPTION_KEYS", _home_secrets.get("ASSENT_ENCRYPTION_KEYS", "")
-    ).split(",")
-    if key.strip()
-]
-if not ASSENT_ENCRYPTION_KEYS:
-    raise ImproperlyConfigured(
-        "Set ASSENT_ENCRYPTION_KEYS to one or more Fernet keys (44 characters, URL-safe base64),"
-        " newest first, separated by commas."
-    )
-ALLOWED_HOSTS = _env("ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]").split(",")
-CSRF_TRUSTED_ORIGINS = [origin for origin in _env("CSRF_TRUSTED_ORIGINS").split(",") if origin]
+check_secret_key(SECRET_KEY)
+ASSENT_ENCRYPTION_KEYS = encryption_keys(
+    _env("ASSENT_ENCRYPTION_KEYS", _home_secrets.get("ASSENT_ENCRYPTION_KEYS", ""))
+)
+ALLOWED_HOSTS = _list("ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]")
+CSRF_TRUSTED_ORIGINS = _list("CSRF_TRUSTED_ORIGINS")
 
 INSTALLED_APPS = [
     "config.apps.ConfigAppConfig",
@@ -187,14 +136,17 @@ MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_ALLOW_UNVERIFIED_EMAIL = True
 SOCIALACCOUNT_ADAPTER = "accounts_app.backoffice.adapters.SocialAdapter"
 SOCIALACCOUNT_STORE_TOKENS = False
-SOCIALACCOUNT_PROVIDERS = _openid_connect()
+SOCIALACCOUNT_PROVIDERS = openid_connect(
+    _env("ASSENT_OIDC_ISSUER"),
+    _env("ASSENT_OIDC_CLIENT_ID"),
+    _env("ASSENT_OIDC_CLIENT_SECRET"),
+    _env("ASSENT_OIDC_NAME", "single sign-on"),
+)
 ASSENT_OIDC_ORIGIN = "/".join(_env("ASSENT_OIDC_ISSUER").split("/")[:3])
 locals().update(mail_settings(_env("ASSENT_SMTP_URL")))
 ASSENT_MAIL = bool(_env("ASSENT_SMTP_URL"))
-ASSENT_NOTIFY_SCHEMES = tuple(name for name in _env("ASSENT_NOTIFY_SCHEMES").split(",") if name)
-ASSENT_NOTIFY_PRIVATE = tuple(
-    place.strip().lower() for place in _env("ASSENT_NOTIFY_PRIVATE").split(",") if place.strip()
-)
+ASSENT_NOTIFY_SCHEMES = tuple(_list("ASSENT_NOTIFY_SCHEMES"))
+ASSENT_NOTIFY_PRIVATE = tuple(place.lower() for place in _list("ASSENT_NOTIFY_PRIVATE"))
 DEFAULT_FROM_EMAIL = _env("ASSENT_MAIL_FROM", "Assent <assent@localhost>")
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_USERNAME_CALLABLE = "accounts_app.backoffice.signing_in.attempted_name"
@@ -211,44 +163,12 @@ TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
 USE_I18N = True
 
-# IMMEDIATE and WAL together: with either alone, contested transactions fail with "locked".
-# FULL, because a mark that is lost at power loss would let a call be sent twice.
-SQLITE_OPTIONS = {
-    "transaction_mode": "IMMEDIATE",
-    "timeout": 20,
-    "init_command": (
-        "PRAGMA journal_mode=WAL;PRAGMA synchronous=FULL;PRAGMA foreign_keys=ON;"
-        "PRAGMA busy_timeout=20000;"
-    ),
-}
 DATABASES: dict[str, Any] = {
-    "default": dj_database_url.parse(
-        _env("DATABASE_URL", f"sqlite:///{ASSENT_HOME}/assent.sqlite3"), conn_max_age=60
+    "default": database_settings(
+        _env("DATABASE_URL", f"sqlite:///{ASSENT_HOME}/assent.sqlite3"),
+        prepare=_env("ASSENT_PREPARE", "1") == "1",
     )
 }
-if not DATABASES["default"].get("ENGINE", "").endswith(("sqlite3", "postgresql")):
-    raise ImproperlyConfigured(
-        "DATABASE_URL must begin with postgresql:// (or sqlite:///); leave it out for the embedded"
-        " database."
-    )
-if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
-    DATABASES["default"]["OPTIONS"] = SQLITE_OPTIONS
-    DATABASES["default"]["CONN_MAX_AGE"] = None
-else:
-    # A statement that comes again and again is planned once: planning took longer than running.
-    # ASSENT_PREPARE=0 is for poolers that hand connections on between transactions.
-    _prepare = _env("ASSENT_PREPARE", "1") == "1"
-    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
-    DATABASES["default"]["OPTIONS"] = {
-        "server_side_binding": _prepare,
-        "prepare_threshold": 3 if _prepare else None,
-        "connect_timeout": 5,
-        # Rows are found by their ids, along foreign keys: a planner that tries every order of
-        # nine tables, or compiles the query, takes longer than the query.
-        "options": "-c lock_timeout=10s -c statement_timeout=30s"
-        " -c idle_in_transaction_session_timeout=60s"
-        " -c jit=off -c join_collapse_limit=4 -c from_collapse_limit=4",
-    }
 # Wrong codes of second factors are counted here, by all processes together.
 CACHES = {
     "default": {
@@ -305,23 +225,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": ["config.openapi.complete"],
 }
 
-UNFOLD = {
-    "SITE_TITLE": "Assent",
-    "SITE_HEADER": "Assent",
-    "SITE_SUBHEADER": "config.navigation.workspace_name",
-    "SITE_SYMBOL": "how_to_reg",
-    "SITE_FAVICONS": [
-        {"rel": "icon", "type": "image/svg+xml", "href": "config.navigation.favicon"}
-    ],
-    "SITE_URL": None,
-    "SHOW_HISTORY": False,
-    "SHOW_VIEW_ON_SITE": False,
-    "BORDER_RADIUS": "8px",
-    "COLORS": {"primary": INDIGO},
-    "STYLES": ["config.navigation.stylesheet"],
-    "SCRIPTS": ["config.navigation.script"],
-    "SIDEBAR": {"show_search": False, "navigation": "config.navigation.sidebar"},
-}
+UNFOLD = theme.UNFOLD
 
 ASSENT_URL = _env("ASSENT_URL").rstrip("/")
 ASSENT_LOCAL_URL = f"http://127.0.0.1:{_env('PORT', '8000')}"
@@ -344,43 +248,5 @@ def _whole_number(name: str, default: str) -> int:
 ASSENT_THROTTLE_PER_MINUTE = _whole_number("ASSENT_THROTTLE_PER_MINUTE", "1200")
 ASSENT_KEEP_DAYS = _whole_number("ASSENT_KEEP_DAYS", "90")
 
-structlog.configure(
-    processors=[
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-        structlog.processors.JSONRenderer(),
-    ],
-    wrapper_class=structlog.make_filtering_bound_logger(20),
-    logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, Unfailing(sys.stderr))),
-    cache_logger_on_first_use=True,
-)
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "json": {
-            "()": "structlog.stdlib.ProcessorFormatter",
-            "foreign_pre_chain": [
-                structlog.contextvars.merge_contextvars,
-                structlog.processors.add_log_level,
-                structlog.processors.TimeStamper(fmt="iso", utc=True),
-            ],
-            "processors": [
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
-                structlog.processors.JSONRenderer(),
-            ],
-        }
-    },
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "json"}},
-    "root": {"handlers": ["console"], "level": _env("LOG_LEVEL", "WARNING")},
-    # At their loudest, these write down every header, credentials too, and every value of a row.
-    "loggers": {
-        name: {"level": "WARNING"}
-        for name in ("httpcore2", "httpx2", "django.db.backends", "amqp", "kombu")
-    }
-    # Its warnings name hosts and paths of addresses, its debugging whole messages.
-    | {"apprise": {"level": "CRITICAL"}},
-}
+configure_structlog()
+LOGGING = logging_settings(_env("LOG_LEVEL", "WARNING"))

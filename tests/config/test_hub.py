@@ -7,11 +7,13 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
 from django.db import InterfaceError, connection
 from django.db.utils import ConnectionHandler
+from psycopg.conninfo import make_conninfo
 
 from config import wake
 from config.hub import Hub, PostgresSource, SqliteSource, conninfo_of, hub_for
@@ -205,19 +207,23 @@ def test_postgres_a_notification_wakes_its_waiters_and_nobody_else(server: str) 
 
 
 def test_postgres_a_lost_connection_is_made_anew_and_wakes_everybody(server: str) -> None:
+    # Others listen at this server too; only this one's connection is to be lost.
+    name = f"assent-waiting-{uuid4().hex}"
+
     async def scenario(hub: Hub) -> None:
         with hears(hub, TOPIC) as heard:
             await listening(hub, heard)
             with psycopg.connect(server, autocommit=True) as admin:
                 admin.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                    " WHERE application_name = 'assent-waiting'"
+                    " WHERE application_name = %s",
+                    (name,),
                 )
                 await woken(heard)
                 admin.execute("SELECT pg_notify('assent_wake', %s)", (TOPIC,))
             await woken(heard)
 
-    play(Hub(PostgresSource(server)), scenario)
+    play(Hub(PostgresSource(make_conninfo(server, application_name=name))), scenario)
 
 
 def test_postgres_notify_reaches_the_hub(

@@ -3,9 +3,10 @@ import secrets
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.hashers import make_password
 from django.core.management.base import BaseCommand
 
-from accounts_app.models import Workspace
+from accounts_app.models import User, Workspace
 from accounts_app.scoping import Actor, system_actor
 from accounts_app.services.agents import put_agent
 from accounts_app.services.api_keys import create_api_key
@@ -76,12 +77,14 @@ class Command(BaseCommand):
             return "The demo is there already."
         settings.ASSENT_HOME.mkdir(mode=0o700, parents=True, exist_ok=True)
         password = os.environ.get("ASSENT_DEMO_PASSWORD") or secrets.token_urlsafe(9)
+        # Whoever starts a demo may choose a password that no member could.
+        hashed = make_password(password)
         with unit_of_work():
             demo = system_actor(create_workspace(slug="demo", name="Demo").pk)
             other = system_actor(create_workspace(slug="other", name="Other").pk)
             for username, role in MEMBERS.items():
-                _member(demo, username, role, password)
-            _member(other, "cora", "operator", password)
+                _member(demo, username, role, hashed)
+            _member(other, "cora", "operator", hashed)
             put_agent(demo, slug="support", name="Support agent", tasks_enabled=True)
             put_agent(demo, slug="research", name="Research agent", tasks_enabled=True)
             _operations(demo, _payments(demo))
@@ -113,14 +116,15 @@ def _rules(actor: Actor) -> None:
     )
 
 
-def _member(actor: Actor, username: str, role: str, password: str) -> None:
-    create_member(
+def _member(actor: Actor, username: str, role: str, hashed: str) -> None:
+    member = create_member(
         actor,
         username=username,
         roles=[role],
-        password=password,
+        password=secrets.token_urlsafe(12),
         email=f"{username}@example.com",
     )
+    User.objects.filter(pk=member.user_id).update(password=hashed)
 
 
 def _payments(actor: Actor) -> Integration:
