@@ -170,9 +170,10 @@ def inline_cost(actor: Actor, runs: list[Run], operation: Operation, rounds: int
 
 
 def tidy() -> None:
-    """What autovacuum does on its own where nothing hurries."""
+    """What autovacuum and the checkpointer do on their own where nothing hurries."""
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
+        cursor.execute("CHECKPOINT")
 
 
 def record(actor: Actor, runs: list[Run], operation: Operation, count: int) -> None:

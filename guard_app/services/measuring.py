@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import connection
 
 from accounts_app.models import new_id
+from accounts_app.statements import places
 from accounts_app.strict_json import canonical
 from guard_app.facts import is_sensitive, measure
 from guard_app.models import GuardRule, Measure
@@ -24,10 +25,10 @@ COLUMNS: Final = ", ".join(f'"{field.column}"' for field in Measure._meta.concre
 """Of a `Measure`: its id, what it shares with others of its call, pointer, number, digest."""
 
 
-def watched_pointers(rules: Iterable[GuardRule]) -> list[str]:
-    """The arguments that rules name; those are measured first."""
+def watched_pointers(rules: Iterable[GuardRule]) -> tuple[str, ...]:
+    """The arguments that rules name, each once."""
     named = [rule.parameters.get("argument") for rule in rules if isinstance(rule.parameters, dict)]
-    return list(dict.fromkeys(name for name in named if isinstance(name, str) and name[:1] == "/"))
+    return tuple(dict.fromkeys(name for name in named if isinstance(name, str) and name[:1] == "/"))
 
 
 def measure_call(call: ToolCall, arguments: Mapping[str, Any], watched: Iterable[str]) -> None:
@@ -41,10 +42,25 @@ def measure_call(call: ToolCall, arguments: Mapping[str, Any], watched: Iterable
     rows = measures_of(call, arguments, watched)
     if not rows:
         return
-    one = f"({', '.join(['%s'] * len(rows[0]))})"
-    into = f"INSERT INTO {Measure._meta.db_table} ({COLUMNS}) VALUES {', '.join([one] * len(rows))}"  # noqa: S608
+    source, values = _unnested(rows) if connection.vendor == "postgresql" else _listed(rows)
     with connection.cursor() as cursor:
-        cursor.execute(into, [value for row in rows for value in row])
+        cursor.execute(f"INSERT INTO {Measure._meta.db_table} ({COLUMNS}) {source}", values)
+
+
+def _unnested(rows: Sequence[Sequence[Any]]) -> tuple[str, list[Any]]:
+    """Rows as one statement has them however many they are, with few parameters."""
+    shared = rows[0][1:-3]
+    ids, *_, pointers, numbers, digests = map(list, zip(*rows, strict=True))
+    own = (
+        "unnest(%s::uuid[], %s::text[], %s::float8[], %s::text[]) AS own (id, place, number, hash)"
+    )
+    source = f"SELECT own.id, {places(shared)}, own.place, own.number, own.hash FROM {own}"  # noqa: S608
+    return source, [*shared, ids, pointers, numbers, digests]
+
+
+def _listed(rows: Sequence[Sequence[Any]]) -> tuple[str, list[Any]]:
+    listed = ", ".join(f"({places(row)})" for row in rows)
+    return f"VALUES {listed}", [value for row in rows for value in row]
 
 
 def measures_of(

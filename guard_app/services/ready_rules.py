@@ -7,6 +7,7 @@ from uuid import UUID
 from guard_app.facts import Rule, ScreenedCall
 from guard_app.models import GuardRule
 from guard_app.services.history import History
+from guard_app.services.measuring import watched_pointers
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,25 @@ class ReadyRule:
         return Rule(self.rule.parameters, counted, ids)
 
 
-def rules_of(history: History) -> tuple[ReadyRule, ...]:
+@dataclass(frozen=True)
+class ReadyRules:
+    """All enabled rules of a workspace, by their slugs."""
+
+    rules: tuple[ReadyRule, ...] = ()
+
+    @cached_property
+    def watched(self) -> tuple[str, ...]:
+        """The arguments that they name: those are measured first."""
+        return watched_pointers(ready.rule for ready in self.rules)
+
+
+def rules_of(history: History) -> ReadyRules:
     """The rules that are asked: none where the workspace's admins switched the guard off."""
     return _ready(history.call.workspace_id, history.stamp)
 
 
 @lru_cache(maxsize=64)
-def _ready(workspace_id: UUID, stamp: int | None) -> tuple[ReadyRule, ...]:
+def _ready(workspace_id: UUID, stamp: int | None) -> ReadyRules:
     """The enabled rules, read once for each stamp.
 
     Args:
@@ -60,6 +73,6 @@ def _ready(workspace_id: UUID, stamp: int | None) -> tuple[ReadyRule, ...]:
             ever removed, so that no stamp comes back. None where no rule is asked.
     """
     if stamp is None:
-        return ()
+        return ReadyRules()
     enabled = GuardRule.objects.in_workspace(workspace_id).filter(enabled=True)
-    return tuple(map(ReadyRule, enabled.order_by("slug")))
+    return ReadyRules(tuple(map(ReadyRule, enabled.order_by("slug"))))

@@ -1,7 +1,7 @@
 """The one place where a call is screened, before anybody is asked and before anything is sent."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -10,12 +10,13 @@ import structlog
 
 from accounts_app.scoping import Actor
 from accounts_app.services.unit import Unit
+from accounts_app.statements import sent_without_waiting
 from guard_app.detectors import DETECTORS
 from guard_app.facts import DetectorFailed, Facts, Hit, Need, Rule, ScreenedCall
 from guard_app.models import Detection, GuardRule, Incident, LateScreening, Measure
 from guard_app.services.history import History
 from guard_app.services.incidents import fold
-from guard_app.services.measuring import measure_call, watched_pointers
+from guard_app.services.measuring import measure_call
 from guard_app.services.ready_rules import ReadyRule, rules_of
 from guard_app.states import STRICTNESS, GuardEffect
 from integrations_app.models import ToolCall
@@ -73,18 +74,21 @@ def screen(unit: Unit, call: ToolCall, *, again: bool = False) -> Verdict:
         call: the call; its run's lock is held, so that its history stands still.
         again: it was screened before, with other arguments.
     """
-    history = History(call, unit.now)
+    history = History(call, unit.now, again=again)
     enabled = rules_of(history)
     screened = screened_call(call, unit)
-    rules = [ready for ready in enabled if ready.is_about(screened, history)]
+    rules = [ready for ready in enabled.rules if ready.is_about(screened, history)]
     if any(ready.rule.asynchronous for ready in rules):
         LateScreening.objects.get_or_create(tool_call=call, defaults={"created_at": unit.now})
         unit.ring(SCREEN_LATER, call.pk)
-    hits = find_hits([ready for ready in rules if not ready.rule.asynchronous], screened, history)
     if again:
         Measure.objects.filter(call=call).delete()
-    watched = watched_pointers(ready.rule for ready in enabled)
-    measure_call(call, screened.arguments, watched)
+    hits = find_hits(
+        [ready for ready in rules if not ready.rule.asynchronous],
+        screened,
+        history,
+        meanwhile=lambda: measure_call(call, screened.arguments, enabled.watched),
+    )
     return _record(unit, call, hits)
 
 
@@ -101,7 +105,7 @@ def screen_late(unit: Unit, call: ToolCall) -> Verdict:
     """
     history = History(call, call.created_at, until=call.created_at)
     screened = screened_call(call, unit)
-    late = [ready for ready in rules_of(history) if ready.rule.asynchronous]
+    late = [ready for ready in rules_of(history).rules if ready.rule.asynchronous]
     rules = [ready for ready in late if ready.is_about(screened, history)]
     hits = find_hits(rules, screened, history, seconds=LATE_RULE_SECONDS)
     alerts = [RuleHit(hit.rule, hit.hit, GuardEffect(hit.rule.effect), hit.failed) for hit in hits]
@@ -130,22 +134,37 @@ def find_hits(
     history: History,
     *,
     seconds: float = RULE_SECONDS,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> list[RuleHit]:
-    """The rules that hit a call; nothing is recorded."""
-    needs: list[Need] = []
-    asked: list[tuple[GuardRule, Rule]] = []
-    hits: list[RuleHit] = []
+    """The rules that hit a call; none of the hits is recorded.
+
+    Args:
+        rules: in the order in which their hits are given.
+        screened: the call.
+        history: what came before it.
+        seconds: processor time that each rule may take.
+        meanwhile: what else has to be done, while the database looks up what rules need to know.
+    """
+    found: dict[UUID, RuleHit | None] = {}
+    asking: list[tuple[GuardRule, Rule, Sequence[Need]]] = []
     for ready in rules:
         try:
             view = ready.view
-            needs += DETECTORS[ready.rule.detector].needs(screened, view)
+            asking.append((ready.rule, view, DETECTORS[ready.rule.detector].needs(screened, view)))
         except Exception as error:  # A rule that cannot be read must not let calls through.
-            hits.append(_broken(ready.rule, error))
-        else:
-            asked.append((ready.rule, view))
-    facts = history.look_up(needs, screened.arguments) if needs else {}
-    found = (_ask(rule, view, screened, facts, seconds) for rule, view in asked)
-    return hits + [hit for hit in found if hit is not None]
+            found[ready.rule.pk] = _broken(ready.rule, error)
+    with sent_without_waiting():
+        needs = (need for _, _, some in asking for need in some)
+        facts_of_history = history.ask(needs, screened.arguments)
+        meanwhile()
+        for rule, view, some in asking:
+            if not some:
+                found[rule.pk] = _ask(rule, view, screened, {}, seconds)
+    facts = facts_of_history()
+    for rule, view, some in asking:
+        if some:
+            found[rule.pk] = _ask(rule, view, screened, facts, seconds)
+    return [hit for ready in rules if (hit := found[ready.rule.pk]) is not None]
 
 
 def _ask(
@@ -218,6 +237,8 @@ def _write(
     refused_edit_by: Actor | None = None,
 ) -> dict[str, Incident]:
     """One row for each hit; the incidents into which the live ones fold, by the rule's slug."""
+    if not hits:
+        return {}
     live = [hit for hit in hits if not hit.rule.shadow]
     by = refused_edit_by
     edit = f"An edit by {by.name} was refused; the agent's call is as it was. " if by else ""

@@ -114,7 +114,7 @@ def test_the_database_and_a_replay_tell_the_same(world: World, seed: int) -> Non
         stream.add(past_of(call, above.root(call.run_id)))
     last = calls[-1]
     told = stream.facts(needs, past_of(last, above.root(last.run_id)))
-    looked_up = History(last, last.created_at).look_up(needs, last.arguments)
+    looked_up = History(last, last.created_at).ask(needs, last.arguments)()
     assert {need: comparable(fact) for need, fact in looked_up.items()} == {
         need: comparable(fact) for need, fact in told.items()
     }

@@ -111,6 +111,20 @@ def test_what_is_hit_and_not_refused_stays_a_hit_on_the_call(world: World) -> No
     assert shown["incident"] == str(hit.incident_id)
 
 
+def test_an_edit_makes_a_call_neither_later_nor_more_of_them(world: World) -> None:
+    first = editable(world)
+    others = [world.refund(900, first["run"]).ok(201) for _ in range(3)]
+    for scope, more in (("run", {}), ("agent", {"window_seconds": 3600})):
+        counted = {"scope": scope, "limit": 3, **more}
+        rule(world, "call_count", f"many-{scope}", parameters=counted, effect="alert")
+    put(world, first, amount=400).ok()
+    assert not Detection.objects.exists(), "it was the first, and is so once more"
+    put(world, others[-1], amount=400).ok()
+    seen = Detection.objects.values_list("rule__slug", "explanation")
+    assert {slug for slug, _ in seen} == {"many-agent", "many-run"}
+    assert all("4" in explanation for _, explanation in seen)
+
+
 def test_the_pages_say_that_it_was_a_persons_edit(world: World) -> None:
     call = refused(world)
     gus, pk = signed_in("gus"), Incident.objects.get().pk
