@@ -23,9 +23,8 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, Final
 
-import cel
-
 from accounts_app.errors import DomainError
+from integrations_app.cel_package import cel
 from integrations_app.condition_values import matches, size, weigh
 from integrations_app.schemas import compile_pattern
 

@@ -109,3 +109,11 @@ def test_a_broker_that_is_away_loses_nothing(tmp_path: Path) -> None:
         assert (shown["status"], shown["attempts"]) == ("queued", 1)
     finally:
         running.stop()
+
+
+def test_a_process_begins_without_the_libraries_that_few_ever_need(tmp_path: Path) -> None:
+    """A sixth of each process's memory and of its start was theirs (126 MB and 2.9 s)."""
+    unwanted = {"prompt_toolkit", "typer", "openapi_spec_validator", "pydantic"}
+    text = f"import django, sys; django.setup(); print(*sorted({unwanted} & set(sys.modules)))"
+    ended = run(["-c", text], tmp_path / "home", DJANGO_SETTINGS_MODULE="tests.settings")
+    assert (ended.returncode, ended.stdout.strip()) == (0, ""), ended.stderr
