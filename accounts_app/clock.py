@@ -74,6 +74,20 @@ def moment_of(value: str | dt.datetime) -> dt.datetime:
     return value.astimezone(dt.UTC)
 
 
+def in_utc(moment: dt.datetime) -> dt.datetime:
+    """A time that somebody gave, in UTC, where the database keeps it; UTC where it has no zone.
+
+    Raises:
+        ValueError: in UTC it lies before the year 1 or after 9999.
+    """
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=dt.UTC)
+    try:
+        return moment.astimezone(dt.UTC)
+    except OverflowError as error:
+        raise ValueError("In UTC this is out of the calendar.") from error
+
+
 def utc_text(moment: dt.datetime | None) -> str | None:
     """A time as the contract writes it: ISO 8601 in UTC with `Z`."""
     if moment is None:

@@ -73,7 +73,11 @@ class PreconditionRequired(DomainError):
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """What is wrong with one field; `field` is a dotted path or a JSON pointer."""
+    """What is wrong with one field; `field` is a dotted path.
+
+    Inside a document that a member holds, like arguments or a schema, it is a JSON pointer from
+    the root of the body.
+    """
 
     field: str
     code: str
@@ -83,7 +87,8 @@ class FieldError:
 class Invalid(DomainError):
     """The body was understood and cannot be accepted.
 
-    Its code is that of the first field error, so that a caller can branch on either.
+    Its code is that of the first field error, so that a caller can branch on either. Its sentence
+    says it without naming a field, where there is one.
     """
 
     code = "invalid_value"
@@ -91,5 +96,6 @@ class Invalid(DomainError):
 
     def __init__(self, errors: Sequence[FieldError], detail: str = "") -> None:
         first = errors[0]
+        self.sentence = detail
         super().__init__(detail or f"{first.field}: {first.detail}", code=first.code)
         self.errors = tuple(errors)

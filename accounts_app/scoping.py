@@ -70,7 +70,7 @@ class Actor:
             Forbidden: naming the permission.
         """
         if not self.can(permission):
-            raise Forbidden(f"Your roles do not include “{permission.label}”.")
+            raise Forbidden(f"Your roles do not include {permission.label}.")
 
     def as_json(self) -> dict[str, Any]:
         """The member `actor` or `decided_by` of the contract."""

@@ -38,21 +38,24 @@ class Channel(TextChoices):
 
 
 class Permission(TextChoices):
-    """What a role in a workspace may do; pages and services ask for these, never for roles."""
+    """What a role in a workspace may do; pages and services ask for these, never for roles.
 
-    SEE_ALL_TASKS = "see_all_tasks"
-    SEE_OWN_QUEUE = "see_own_queue"
-    SEE_SUMMARIES = "see_summaries"
-    SEE_ANOMALIES = "see_anomalies"
-    SEE_MASKED = "see_masked"
-    DECIDE_TASKS = "decide_tasks"
-    DECIDE_ANOMALIES = "decide_anomalies"
-    READ_CATALOGUE = "read_catalogue"
-    WRITE_CATALOGUE = "write_catalogue"
-    MANAGE_WORKSPACE = "manage_workspace"
-    READ_OWN_AUDIT = "read_own_audit"
-    READ_AUDIT = "read_audit"
-    EXPORT_AUDIT = "export_audit"
+    The labels end the sentence “Your roles do not include …”.
+    """
+
+    SEE_ALL_TASKS = "see_all_tasks", "seeing all tasks"
+    SEE_OWN_QUEUE = "see_own_queue", "seeing the queue"
+    SEE_SUMMARIES = "see_summaries", "seeing the headers of tasks"
+    SEE_ANOMALIES = "see_anomalies", "seeing what the guard paused"
+    SEE_MASKED = "see_masked", "seeing all tasks masked"
+    DECIDE_TASKS = "decide_tasks", "deciding tasks"
+    DECIDE_ANOMALIES = "decide_anomalies", "deciding what the guard paused, and triage"
+    READ_CATALOGUE = "read_catalogue", "reading agents, integrations and operations"
+    WRITE_CATALOGUE = "write_catalogue", "changing agents, integrations, operations and rules"
+    MANAGE_WORKSPACE = "manage_workspace", "managing members, keys and webhooks"
+    READ_OWN_AUDIT = "read_own_audit", "reading the audit log of one's own acts"
+    READ_AUDIT = "read_audit", "reading the audit log"
+    EXPORT_AUDIT = "export_audit", "exporting the audit log"
 
 
 PERMISSIONS: dict[Role, frozenset[Permission]] = {

@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.core.exceptions import DisallowedHost, PermissionDenied, RequestDataTooBig
 from django.db import OperationalError
 from django.http import (
     Http404,
@@ -13,6 +13,7 @@ from django.http import (
     JsonResponse,
 )
 from django.template import loader
+from django.views import defaults
 from psycopg.errors import DiskFull
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -53,7 +54,7 @@ def of_framework(error: Exception) -> dict[str, Any] | None:
     if isinstance(error, exceptions.MethodNotAllowed):
         return document(405, "method_not_allowed", "Method not allowed", str(error.detail))
     if isinstance(error, exceptions.UnsupportedMediaType):
-        text = "Send JSON as application/json."
+        text = "Send JSON as application/json, not compressed."
         return document(415, "unsupported_media_type", "Unsupported media type", text)
     if isinstance(error, exceptions.Throttled):
         return document(429, "throttled", "Too many requests", str(error.detail))
@@ -106,9 +107,37 @@ def as_response(body: dict[str, Any]) -> JsonResponse:
     return JsonResponse(body, status=body["status"], content_type=CONTENT_TYPE)
 
 
+def _is_for_programs(request: HttpRequest) -> bool:
+    """Whether whoever asks reads problem documents, and not pages."""
+    return request.path.removeprefix("/").partition("/")[0] in {
+        "api",
+        "healthz",
+        "readyz",
+        "metrics",
+    }
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """What Django refuses before any address is looked up, such as the name of another host."""
+    if not _is_for_programs(request):
+        return defaults.bad_request(request, exception)
+    if isinstance(exception, DisallowedHost):
+        text = "This server does not go by that host name; ALLOWED_HOSTS has those it goes by."
+        return as_response(document(400, "disallowed_host", "Not this host", text))
+    text = "The request cannot be understood."
+    return as_response(document(400, "bad_request", "Bad request", text))
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """An address beside those of the contract."""
+    if not _is_for_programs(request):
+        return defaults.page_not_found(request, exception)
+    return as_response(document(404, "not_found", "Not found", "Not found."))
+
+
 def server_error(request: HttpRequest) -> HttpResponse:
     """What nobody foresaw: a problem document for callers, a page for people."""
-    if not request.path.startswith("/api/"):
+    if not _is_for_programs(request):
         # Without the request: no context processor runs, so it needs neither database nor session.
         known = {"request_id": getattr(request, "request_id", "")}
         return HttpResponseServerError(loader.render_to_string("500.html", known))

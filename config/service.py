@@ -1,11 +1,13 @@
 """Whether the process lives, whether it is ready, and its figures."""
 
 import hmac
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.views.decorators.http import require_GET
+from django.views.decorators.csrf import csrf_exempt
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
@@ -13,14 +15,33 @@ from config import doorbell, health
 from config.problems import as_response, document
 from tasks_app.overdue import overdue
 
+_OF_A_PROXY = ("X-Forwarded-For", "Forwarded", "X-Real-IP")
+"""Headers by which a client on loopback is a proxy that passes on what came from elsewhere."""
 
-@require_GET
+
+def _read_only(view: Callable[[HttpRequest], HttpResponse]) -> Callable[..., HttpResponse]:
+    """Answer whoever does not only ask as the API does; no such request has a CSRF token."""
+
+    @csrf_exempt
+    @wraps(view)
+    def answer(request: HttpRequest) -> HttpResponse:
+        if request.method in ("GET", "HEAD"):
+            return view(request)
+        detail = f'Method "{request.method}" not allowed.'
+        refused = as_response(document(405, "method_not_allowed", "Method not allowed", detail))
+        refused["Allow"] = "GET, HEAD"
+        return refused
+
+    return answer
+
+
+@_read_only
 def healthz(request: HttpRequest) -> HttpResponse:
     """The process lives."""
     return JsonResponse({"status": "ok"})
 
 
-@require_GET
+@_read_only
 def readyz(request: HttpRequest) -> HttpResponse:
     """Database, broker, scheduler, deadlines and workers; 503 where one is not well.
 
@@ -37,7 +58,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
     return JsonResponse(body, status=200 if ready else 503)
 
 
-@require_GET
+@_read_only
 def metrics(request: HttpRequest) -> HttpResponse:
     """Figures for Prometheus: open on loopback, elsewhere with ASSENT_METRICS_TOKEN."""
     if not _may_read_metrics(request):
@@ -73,8 +94,11 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 
 def _may_read_metrics(request: HttpRequest) -> bool:
+    is_near = request.META.get("REMOTE_ADDR") in ("127.0.0.1", "::1")
     token: str = settings.ASSENT_METRICS_TOKEN
-    if token:
-        given = request.headers.get("Authorization", "")
-        return hmac.compare_digest(given.encode(), f"Bearer {token}".encode())
-    return request.META.get("REMOTE_ADDR") in ("127.0.0.1", "::1")
+    if not token:
+        return is_near
+    if is_near and not any(name in request.headers for name in _OF_A_PROXY):
+        return True
+    given = request.headers.get("Authorization", "")
+    return hmac.compare_digest(given.encode(), f"Bearer {token}".encode())

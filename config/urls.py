@@ -4,6 +4,8 @@ from django.views.generic import RedirectView
 
 from config import service
 
+handler400 = "config.problems.bad_request"
+handler404 = "config.problems.page_not_found"
 handler500 = "config.problems.server_error"
 urlpatterns = [
     path("", RedirectView.as_view(url="/admin/")),

@@ -194,7 +194,11 @@ def parse_on_timeout(raw: Any, actions: list[Action], field: str, *, levels: int
         _refuse(field, f"Must be {choices}.")
     offered = [action.name for action in actions]
     if raw["action"] not in offered:
-        _refuse(f"{field}.action", f"Offered: {', '.join(offered)}.", "unknown_action")
+        _refuse(
+            f"{field}.action",
+            f"There is no such action; offered are: {', '.join(offered)}.",
+            "unknown_action",
+        )
     return {"action": raw["action"]}
 
 

@@ -200,13 +200,13 @@ _Validator: Final[Any] = create(
 )
 
 
-def check_schema(schema: object, field: str = "parameters") -> None:
+def check_schema(schema: object, field: str = "/parameters") -> None:
     """Refuse what is no usable JSON Schema for an operation's arguments.
 
     Args:
         schema: parsed JSON. At most 64 KiB and 32 levels; describes an object; `$ref` is local
             (`#/...`) and leads to a schema; patterns are RE2's; `$id` only at the top.
-        field: what the errors' fields start with; the place's JSON pointer follows.
+        field: the pointer of the body's member that holds it.
 
     Raises:
         Invalid: with at most 20 field errors, `not_supported` for keywords that are left out.

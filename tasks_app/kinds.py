@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 import re2
 
 from accounts_app.errors import FieldError, Invalid
+from accounts_app.strict_json import MAX_INTEGER, MIN_INTEGER
 from integrations_app.actions import Action
 from tasks_app.states import APPROVALS, Kind
 
@@ -85,7 +86,7 @@ def _chosen(question: Question, name: str | None) -> Action:
         _refuse("action", f"Choose an action: {offered}.", "unknown_action")
     chosen = [action for action in question.actions if action.name == name]
     if not chosen:
-        _refuse("action", f"Offered: {offered}.", "unknown_action")
+        _refuse("action", f"There is no such action; offered are: {offered}.", "unknown_action")
     return chosen[0]
 
 
@@ -114,6 +115,9 @@ def _number(rules: dict[str, Any], value: Any) -> int | float:
         _refuse("value", f"Must be at least {rules['minimum']}.")
     if rules.get("maximum") is not None and value > rules["maximum"]:
         _refuse("value", f"Must be at most {rules['maximum']}.")
+    # 7e1 is a whole number; beyond 64 bits only a double can be kept.
+    if rules.get("integer") and MIN_INTEGER <= value <= MAX_INTEGER:
+        return int(value)
     return value
 
 

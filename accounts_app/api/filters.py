@@ -6,8 +6,10 @@ from uuid import UUID
 
 import django_filters
 from django import forms
+from django_filters.fields import IsoDateTimeField
 
 from accounts_app.api.fields import parse_id
+from accounts_app.clock import in_utc
 from accounts_app.errors import FieldError, Invalid
 
 A_MOMENT = "Must be a date like 2026-01-31, or a date and time like 2026-01-31T12:00:00Z."
@@ -39,8 +41,19 @@ class OneOf(django_filters.ChoiceFilter):
         super().__init__(choices=choices, error_messages=said, **options)
 
 
+class _MomentField(IsoDateTimeField):
+    def clean(self, value: Any) -> dt.datetime | None:
+        moment = super().clean(value)
+        try:
+            return None if moment is None else in_utc(moment)
+        except ValueError as error:
+            raise forms.ValidationError(A_MOMENT) from error
+
+
 class Moment(django_filters.IsoDateTimeFilter):
     """By a date, which is its beginning in UTC, or a date and time."""
+
+    field_class = _MomentField
 
     def __init__(self, **options: Any) -> None:
         super().__init__(error_messages={"invalid": A_MOMENT}, **options)
@@ -55,7 +68,6 @@ def read_moment(text: str | None, field: str) -> dt.datetime:
     if not text:
         raise Invalid([FieldError(field, "required", "Give a date, or a date and time.")])
     try:
-        moment = dt.datetime.fromisoformat(text)
+        return in_utc(dt.datetime.fromisoformat(text))
     except ValueError as error:
         raise Invalid([FieldError(field, "invalid_value", A_MOMENT)]) from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)

@@ -12,6 +12,7 @@ from uuid import UUID
 from django.db.models import Model, Q, QuerySet
 from rest_framework.request import Request
 
+from accounts_app.clock import in_utc
 from accounts_app.errors import FieldError, Invalid
 
 M = TypeVar("M", bound=Model)
@@ -164,9 +165,10 @@ def _decode(text: str, order: Order) -> tuple[bool, tuple[dt.datetime, UUID]]:
         column, descending, backwards, moment, key = parts
         if (column, bool(descending)) != (order.column, order.descending):
             raise ValueError("another ordering")
-        position = dt.datetime.fromisoformat(moment), UUID(key)
-        if position[0].tzinfo is None:
+        given = dt.datetime.fromisoformat(moment)
+        if given.tzinfo is None:
             raise ValueError("no time zone")
+        position = in_utc(given), UUID(key)
     except (ValueError, TypeError, AttributeError, binascii.Error, RecursionError) as error:
         detail = "Use the `next` or `previous` of an answer as it is."
         raise Invalid([FieldError("cursor", "invalid_value", detail)]) from error

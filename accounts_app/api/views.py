@@ -24,6 +24,7 @@ from accounts_app.models import Agent
 from accounts_app.scoping import Actor
 from accounts_app.services.idempotency import once
 from accounts_app.states import Scope
+from accounts_app.strict_json import canonical
 
 M = TypeVar("M", bound=Model)
 READERS = (Scope.READ, Scope.RUNS, Scope.DECIDE)
@@ -49,6 +50,8 @@ class ApiView(GenericAPIView[Any]):
     """Whether POST or PUT answers 201 for what is new."""
     accepts = False
     """Whether POST answers 202: it is done afterwards."""
+    refused: Invalid | None = None
+    """What the parser found in the body that cannot be kept."""
     query: ClassVar[tuple[str, ...]] = ()
     """Query parameters beside the filters, for the OpenAPI document."""
 
@@ -77,8 +80,29 @@ class ApiView(GenericAPIView[Any]):
             raise ParseError("The Content-Length is no number.") from error
         return self.request.data if self.request._request.body else {}
 
+    def said(self) -> bytes:
+        """What the body says, in one spelling: who repeats it may order its members anew."""
+        if self.refused is not None:
+            return self.request._request.body
+        return canonical(self.parsed()).encode()
+
     def body(self, serializer: type[StrictSerializer], data: Any) -> dict[str, Any]:
+        """The members of a parsed body; every other check comes before.
+
+        Raises:
+            Invalid: one error for each member that is wrong.
+        """
+        self.refuse_unkeepable()
         return read_body(serializer, data)
+
+    def refuse_unkeepable(self) -> None:
+        """Refuse a body with NUL in text, or with a number out of range.
+
+        Raises:
+            Invalid: as the parser found it.
+        """
+        if self.refused is not None:
+            raise self.refused
 
     def check_slug(self, slug: str) -> None:
         """Refuse to make something by a name that is too long.
@@ -161,7 +185,7 @@ class ApiView(GenericAPIView[Any]):
             self.actor.workspace_id,
             path=self.request.path,
             key=key,
-            body=self.request._request.body,
+            body=self.said(),
             act=act_as_text,
         )
         text = crypto.unseal(done.text.encode(), place=place).decode() if sealed else done.text

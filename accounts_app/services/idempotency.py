@@ -40,7 +40,7 @@ def once(workspace_id: UUID, *, path: str, key: str, body: bytes, act: Callable[
         workspace_id: the caller's workspace.
         path: the request's path.
         key: the header's value, 1 to 255 printable characters.
-        body: the request's bytes; another body with the same key is refused.
+        body: what the request says; another body with the same key is refused.
         act: does it, inside this unit of work, and returns the answer as text.
 
     Raises:

@@ -67,6 +67,7 @@ ANSWER: dict[str, Schema] = {
         "description": "What you looked at; required once it is above 1.",
     },
 }
+_INPUT_ANSWER = {name: each for name, each in ANSWER.items() if name != "draft"}
 MEMBERS: dict[str, dict[str, Schema]] = {
     "TaskBody": {
         "kind": one_of(Kind.values),
@@ -127,7 +128,7 @@ MEMBERS: dict[str, dict[str, Schema]] = {
         )
     },
     "MessageBody": {"role": one_of(MessageRole.values), "text": text(20_000, blank=False)},
-    "InputBody": {**ANSWER, "text": null(TEXT)},
+    "InputBody": {**_INPUT_ANSWER, "text": null(TEXT)},
     "ReplayBody": {
         "rule": {"description": "The slug of a rule, or a draft with the members of one."},
         "from": {"type": "string", "description": "A date or date-time."},
@@ -138,6 +139,16 @@ MEMBERS: dict[str, dict[str, Schema]] = {
         "applies_to": null(closed({}, {name: null(many(TEXT)) for name in SCOPES})),
     },
     "ExtendBody": {"timeout_seconds": SECONDS},
+    "ClientResultBody": {
+        "error": {
+            "description": "What went wrong, as a text or as calls show it.",
+            "anyOf": [
+                text(10_000, blank=False),
+                closed({"code": text(100, blank=False), "detail": text(10_000, blank=False)}),
+                {"type": "null"},
+            ],
+        }
+    },
     "FailBody": {"error": {**JSON, "description": "What went wrong; not empty."}},
 }
 WHOLE: dict[str, Schema] = {

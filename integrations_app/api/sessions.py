@@ -129,9 +129,11 @@ class SessionEndView(SessionApiView):
         data = self.parsed()
         session = self.get_session(pk)
         self.actor.require_scope(Scope.RUNS)
-        reason = self.body(self.form, data).get("reason") or ""
-        end_session(self.actor, session, self.status, reason=reason)
-        return Response(self.show(session))
+
+        def read() -> str:
+            return self.body(self.form, data).get("reason") or ""
+
+        return Response(self.show(end_session(self.actor, session, self.status, read)))
 
 
 class SessionTerminateView(SessionEndView):

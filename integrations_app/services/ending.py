@@ -1,6 +1,7 @@
 """Sessions and runs end, and everything in flight ends with them (promise 7)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +16,12 @@ from accounts_app.services.unit import Unit, unit_of_work
 from integrations_app.models import Run, Session, ToolCall
 from integrations_app.services.finishing import cancel_unsent
 from integrations_app.services.hooks import RunsEnded, hooks
-from integrations_app.services.locks import lock_run, lock_runs, lock_session
+from integrations_app.services.locks import (
+    lock_active_session,
+    lock_open_run,
+    lock_runs,
+    lock_session,
+)
 from integrations_app.services.outbox import announce
 from integrations_app.states import (
     CALL_OPEN,
@@ -39,24 +45,29 @@ register_verbs(
 )
 
 
-def end_run(
-    actor: Actor,
-    run: Run,
-    status: RunStatus,
-    *,
-    output: Any = None,
-    error: Any = None,
-    comment: str = "",
-) -> Run:
+@dataclass(frozen=True, slots=True)
+class LastWords:
+    """What is said when a run ends.
+
+    Args:
+        output: what a completed run says, JSON.
+        error: what a failed run says, JSON.
+        comment: the given reason, kept with what is dropped.
+    """
+
+    output: Any = None
+    error: Any = None
+    comment: str = ""
+
+
+def end_run(actor: Actor, run: Run, status: RunStatus, read: Callable[[], LastWords]) -> Run:
     """End a run; its open child runs are terminated, and what they wait for is dropped.
 
     Args:
         actor: whose credential.
         run: which run.
         status: completed, failed or terminated.
-        output: what a completed run says, JSON.
-        error: what a failed run says, JSON.
-        comment: the given reason, kept with what is dropped.
+        read: reads what is said; asked only while the run is open.
 
     Raises:
         Conflict: `run_ended`, it had ended before.
@@ -66,17 +77,19 @@ def end_run(
         lock_session(run.session_id)
         children = _open_descendants(run.pk)
         lock_runs([run.pk, *children])
+        lock_open_run(run.pk)
+        said = read()
+        comment = said.comment
         moved = advance(
             Run.objects.filter(pk=run.pk),
             RUN_MOVES,
             status,
-            output=output,
-            error=error,
+            output=said.output,
+            error=said.error,
             ended_at=unit.now,
         )
         if not moved:
-            ended = lock_run(run.pk)
-            raise Conflict(f"The run is {ended.status}.", code="run_ended")
+            raise Conflict("The run has ended.", code="run_ended")
         _note_end(unit, actor, run, status, comment)
         _drop(unit, actor, RunsEnded([run.pk], EndReason.RUN_ENDED, comment))
         _end_runs(unit, actor, children, RunStatus.TERMINATED, EndReason.PARENT_ENDED, comment)
@@ -85,16 +98,23 @@ def end_run(
 
 
 def end_session(
-    actor: Actor, session: Session, status: SessionStatus, *, reason: str = ""
+    actor: Actor, session: Session, status: SessionStatus, read: Callable[[], str]
 ) -> Session:
     """End or terminate a session with all its runs, in one transaction.
+
+    Args:
+        actor: who ends it.
+        session: which session.
+        status: ended or terminated.
+        read: reads the reason; asked only while the session is active.
 
     Raises:
         Conflict: `session_ended`, it had ended before.
     """
     terminated = status == SessionStatus.TERMINATED
     with unit_of_work() as unit:
-        present = lock_session(session.pk)
+        lock_active_session(session.pk)
+        reason = read()
         moved = advance(
             Session.objects.filter(pk=session.pk),
             SESSION_MOVES,
@@ -103,7 +123,7 @@ def end_session(
             end_reason=reason,
         )
         if not moved:
-            raise Conflict(f"The session is {present.status}.", code="session_ended")
+            raise Conflict("The session has ended.", code="session_ended")
         verb = "session.terminated" if terminated else "session.ended"
         facts = {"reason": reason} if reason else {}
         unit.audit(actor, verb, ("session", session.pk, str(session)), facts)

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from django.db.models import QuerySet
+
 from accounts_app.links import page_url
 from accounts_app.moves import advance
 from accounts_app.scoping import Actor
@@ -10,18 +12,21 @@ from accounts_app.services.audit import register_verbs
 from accounts_app.services.unit import Unit
 from integrations_app.models import ToolCall
 from integrations_app.services.outbox import announce_all
-from integrations_app.states import CALL_MOVES, CallStatus
+from integrations_app.states import CALL_MOVES, CALL_OPEN, CallStatus
 
 register_verbs({"call.cancelled": "cancelled the call"})
 
 
+def unsent(rows: QuerySet[ToolCall]) -> QuerySet[ToolCall]:
+    """Of some calls those that are open and of which nothing was sent."""
+    open_rows = rows.filter(status__in=CALL_OPEN)
+    return open_rows.exclude(status=CallStatus.EXECUTING, sent_at__isnull=False)
+
+
 def cancel_unsent(unit: Unit, actor: Actor, call: ToolCall, *, code: str, detail: str) -> bool:
     """Cancel a call of which nothing was sent; returns whether this is what cancelled it."""
-    rows = ToolCall.objects.filter(pk=call.pk).exclude(
-        status=CallStatus.EXECUTING, sent_at__isnull=False
-    )
     moved = advance(
-        rows,
+        unsent(ToolCall.objects.filter(pk=call.pk)),
         CALL_MOVES,
         CallStatus.CANCELLED,
         finished_at=unit.now,

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
 from accounts_app import crypto, strict_json
+from accounts_app.errors import FieldError, Invalid
 from integrations_app import requests
 from integrations_app.models import Operation, Run, ToolCall
 from integrations_app.pointers import mask
@@ -62,14 +63,30 @@ def build_request(
 
 
 def freeze(
-    operation: Operation, run: Run, arguments: Mapping[str, Any], *, call_id: UUID
+    operation: Operation,
+    run: Run,
+    arguments: Mapping[str, Any],
+    *,
+    call_id: UUID,
+    field: str = "/arguments",
 ) -> Frozen:
     """Build the request and everything that the call keeps of it.
+
+    Args:
+        operation: what is to be performed.
+        run: whose call it is.
+        arguments: unmasked, and as the operation's schema wants them.
+        call_id: of the call.
+        field: the pointer of the body's member that the arguments came in.
 
     Raises:
         Invalid: the arguments cannot be placed.
     """
-    request = requests.canonical_bytes(build_request(operation, run, arguments, call_id=call_id))
+    try:
+        built = build_request(operation, run, arguments, call_id=call_id)
+        request = requests.canonical_bytes(built)
+    except Invalid as refusal:
+        raise Invalid([_below(field, error) for error in refusal.errors]) from refusal
     text = json.dumps(arguments, ensure_ascii=False, separators=(",", ":")).encode()
     return Frozen(
         arguments=mask(dict(arguments), operation.sensitive),
@@ -111,3 +128,10 @@ def still_holds(call: ToolCall, operation: Operation) -> bool:
     """Whether the request built now would be the one that was recorded."""
     built = build_request(operation, call.run, full_arguments(call), call_id=call.pk)
     return requests.digest(requests.canonical_bytes(built)) == call.request_digest
+
+
+def _below(field: str, error: FieldError) -> FieldError:
+    """A fault of the arguments, from the root of the body."""
+    if error.field and not error.field.startswith("/"):
+        return error
+    return replace(error, field=f"{field}{error.field}")

@@ -2,6 +2,7 @@ from typing import Any, ClassVar
 
 import django_filters
 from django.http import HttpResponse
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -16,7 +17,12 @@ from integrations_app.models import Operation, Run, ToolCall
 from integrations_app.services.catalogue import get_operation
 from integrations_app.states import CALL_OPEN, CallStatus, IntegrationKind
 from tasks_app.api.shown import calls_to_show, show_call
-from tasks_app.services.calls import cancel_call, finish_client_call, request_call
+from tasks_app.services.calls import (
+    ClientResult,
+    cancel_call,
+    finish_client_call,
+    request_call,
+)
 
 
 class CallBody(StrictSerializer):
@@ -44,9 +50,27 @@ class CallShown(CallBody):
     url = Text()
 
 
+class ErrorBody(StrictSerializer):
+    code = Text(max_length=100)
+    detail = Text(max_length=10_000)
+
+
+class ErrorGiven(AnyJson):
+    """What went wrong: a text, or `code` and `detail` as calls show them."""
+
+    def to_internal_value(self, data: Any) -> dict[str, str]:
+        if not isinstance(data, (str, dict)):
+            raise ValidationError("Must be a text, or an object with code and detail.")
+        alone = isinstance(data, str)
+        form = ErrorBody(data={"code": "client_error", "detail": data} if alone else data)
+        if not form.is_valid():
+            raise ValidationError(form.errors["detail"] if alone else form.errors)
+        return dict(form.validated_data)
+
+
 class ClientResultBody(StrictSerializer):
     output = AnyJson(required=False, allow_null=True)
-    error = Text(required=False, allow_null=True, max_length=10_000)
+    error = ErrorGiven(required=False, allow_null=True)
 
 
 class CallFilter(django_filters.FilterSet):
@@ -140,8 +164,11 @@ class CallCancelView(CallApiView):
         data = self.parsed()
         call = self.get_call(pk)
         self.actor.require_scope(Scope.RUNS)
-        reason = self.body(ReasonBody, data).get("reason") or ""
-        return Response(self.shown(cancel_call(self.actor, call, reason)))
+
+        def read() -> str:
+            return self.body(ReasonBody, data).get("reason") or ""
+
+        return Response(self.shown(cancel_call(self.actor, call, read)))
 
 
 class CallResultView(CallApiView):
@@ -156,11 +183,12 @@ class CallResultView(CallApiView):
         if call.operation.integration.kind != IntegrationKind.CLIENT:
             text = "Assent executes this call itself; it takes no result."
             raise Conflict(text, code="not_executing")
-        body = self.body(ClientResultBody, data)
-        if len(body) != 1 or body.get("error", "") is None:
-            text = "Send either `output` or `error`."
-            raise Invalid([FieldError("output", "invalid_value", text)])
-        done = finish_client_call(
-            self.actor, call, output=body.get("output"), error=body.get("error")
-        )
-        return Response(self.shown(done))
+
+        def read() -> ClientResult:
+            body = self.body(ClientResultBody, data)
+            if len(body) != 1 or body.get("error", "") is None:
+                text = "Send either `output` or `error`."
+                raise Invalid([FieldError("output", "invalid_value", text)])
+            return ClientResult(body.get("output"), body.get("error"))
+
+        return Response(self.shown(finish_client_call(self.actor, call, read)))

@@ -8,16 +8,15 @@ from rest_framework.response import Response
 
 from accounts_app.api.fields import AnyJson, Object, StrictSerializer, Text, Whole, parse_id
 from accounts_app.api.statuses import status_of
-from accounts_app.errors import Conflict
+from accounts_app.errors import Conflict, DomainError, PreconditionRequired
 from accounts_app.states import Scope
 from integrations_app.api.sessions import ReasonBody
-from tasks_app.api.tasks import TaskApiView
+from tasks_app.api.tasks import TaskApiView, misread_revision
 from tasks_app.kinds import Answer
 from tasks_app.policies import check_may_decide, check_may_edit
 from tasks_app.services.access import get_task
 from tasks_app.services.bulk import BulkItem, bulk_decide
 from tasks_app.services.call_tasks import withdraw_task
-from tasks_app.services.closing import refuse_closed
 from tasks_app.services.deciding import NO_DRAFT, Decide, decide
 
 NOBODY = UUID(int=0)
@@ -116,10 +115,12 @@ class TaskCancelView(TaskApiView):
         data = self.parsed()
         task = self.get_task(pk)
         self.actor.require_scope(Scope.RUNS)
+
+        def read() -> str:
+            return self.body(ReasonBody, data).get("reason") or ""
+
         try:
-            refuse_closed(task)
-            reason = self.body(ReasonBody, data).get("reason") or ""
-            return Response(self.shown(withdraw_task(self.actor, task, reason)))
+            return Response(self.shown(withdraw_task(self.actor, task, read)))
         except Conflict as refusal:
             refusal.facts["task"] = self.shown(task)
             raise
@@ -135,7 +136,8 @@ class TaskBulkView(TaskApiView):
         data = self.parsed()
         self.actor.require_scope(Scope.DECIDE)
         items = self.body(BulkBody, data)["items"]
-        refusals = bulk_decide(self.actor, [self.item(raw) for raw in items])
+        given = bulk_decide(self.actor, [self.item(raw) for raw in items])
+        refusals = [self.alone(raw, each) for raw, each in zip(items, given, strict=True)]
         results = [
             {
                 "task": raw.get("task"),
@@ -145,6 +147,12 @@ class TaskBulkView(TaskApiView):
             for raw, refusal in zip(items, refusals, strict=True)
         ]
         return Response({"results": results})
+
+    def alone(self, raw: dict[str, Any], refusal: DomainError | None) -> DomainError | None:
+        """What the item would have been answered alone."""
+        if isinstance(refusal, PreconditionRequired):
+            return misread_revision(raw) or refusal
+        return refusal
 
     def item(self, raw: dict[str, Any]) -> BulkItem:
         return BulkItem(

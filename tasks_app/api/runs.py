@@ -13,7 +13,7 @@ from accounts_app.errors import FieldError, Invalid
 from accounts_app.states import Scope
 from integrations_app.api.sessions import ReasonBody
 from integrations_app.models import Run, Session
-from integrations_app.services.ending import end_run
+from integrations_app.services.ending import LastWords, end_run
 from integrations_app.services.sessions import open_run
 from integrations_app.states import RUN_OPEN, RunStatus
 from tasks_app.api.shown import runs_to_show, show_run
@@ -131,18 +131,15 @@ class RunEndView(RunApiView):
         data = self.parsed()
         run = self.get_run(pk)
         self.actor.require_scope(Scope.RUNS)
+        end_run(self.actor, run, self.status, lambda: self.read(data))
+        return Response(self.shown(run))
+
+    def read(self, data: Any) -> LastWords:
+        """Check the body; this comes last, so that a loser learns that the run has ended."""
         body = self.body(self.form, data)
         if self.form is FailBody and body["error"] in (None, "", {}):
             raise Invalid([FieldError("error", "required", "Say what went wrong.")])
-        end_run(
-            self.actor,
-            run,
-            self.status,
-            output=body.get("output"),
-            error=body.get("error"),
-            comment=body.get("reason") or "",
-        )
-        return Response(self.shown(run))
+        return LastWords(body.get("output"), body.get("error"), body.get("reason") or "")
 
 
 class RunCompleteView(RunEndView):

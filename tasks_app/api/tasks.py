@@ -1,5 +1,5 @@
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from typing import Any, ClassVar
 
@@ -17,13 +17,14 @@ from accounts_app.api.fields import (
     StrictSerializer,
     Text,
     Whole,
+    parse_id,
 )
 from accounts_app.api.filters import read_moment
 from accounts_app.api.paging import Order, page_of
 from accounts_app.api.views import READERS, ApiView
 from accounts_app.errors import Conflict, FieldError, Invalid, PreconditionRequired
-from accounts_app.models import AuditEntry
-from accounts_app.plans import planned_for_its_values
+from accounts_app.models import Agent, AuditEntry
+from accounts_app.statements import planned_for_its_values
 from accounts_app.states import Scope
 from integrations_app.models import Run
 from tasks_app.api.shown import (
@@ -38,8 +39,8 @@ from tasks_app.api.shown import (
 from tasks_app.api.task_filters import ORDERS, TaskFilter
 from tasks_app.models import UserTask
 from tasks_app.scoping import DUE_OR_NEVER
-from tasks_app.services.creating import TaskRequest, create_task
-from tasks_app.states import TaskStatus
+from tasks_app.services.creating import TaskRequest, check_kind, check_may_ask, create_task
+from tasks_app.states import Kind, TaskStatus
 from tasks_app.stats import task_stats
 
 
@@ -122,6 +123,13 @@ class EventShown(StrictSerializer):
         return {**super().get_fields(), "data": Object()}
 
 
+def misread_revision(data: Any) -> Invalid | None:
+    """Where a revision is missing: the refusal of something else that was sent as one."""
+    if not isinstance(data, dict) or data.get("revision") is None:
+        return None
+    return Invalid([FieldError("revision", "invalid_value", "Must be a whole number.")])
+
+
 class TaskApiView(ApiView):
     """What the addresses of tasks share."""
 
@@ -148,10 +156,9 @@ class TaskApiView(ApiView):
         try:
             yield
         except (Conflict, PreconditionRequired) as refusal:
-            sent = data.get("revision") if isinstance(data, dict) else None
-            if isinstance(refusal, PreconditionRequired) and sent is not None:
-                error = FieldError("revision", "invalid_value", "Must be a whole number.")
-                raise Invalid([error]) from refusal
+            misread = misread_revision(data)
+            if isinstance(refusal, PreconditionRequired) and misread is not None:
+                raise misread from refusal
             if "task" in refusal.facts:
                 refusal.facts["task"] = self.shown(task)
             raise
@@ -192,19 +199,12 @@ class TasksView(TaskApiView):
     def post(self, request: Request) -> HttpResponse:
         data = self.parsed()
         self.actor.require_scope(Scope.RUNS)
-        body = self.body(TaskBody, data)
-        run, agent = None, None
-        if body.get("run") is not None:
-            runs = Run.objects.visible_to(self.actor).select_related("session", "agent")
-            run = self.refer(runs, body["run"], "run")
-            agent = run.agent
-        if body.get("agent") is not None:
-            agent = self.refer_agent(body["agent"])
-        if agent is None:
-            raise Invalid([FieldError("run", "required", "Name the run, or the agent.")])
-        if run is not None and run.agent_id != agent.pk:
-            detail = "The run belongs to another agent."
-            raise Invalid([FieldError("agent", "invalid_value", detail)])
+        try:
+            body = self.body(TaskBody, data)
+            run, agent = self.asking(body)
+        except Invalid:
+            self.refuse_forbidden(data)
+            raise
         asked = self.read(body)
 
         def act() -> tuple[int, dict[str, Any]]:
@@ -217,6 +217,49 @@ class TasksView(TaskApiView):
             if "existing" in refusal.facts:
                 refusal.facts["task"] = self.shown(UserTask(pk=refusal.facts["existing"]))
             raise
+
+    def asking(self, body: dict[str, Any]) -> tuple[Run | None, Agent]:
+        """The run that asks, if one is named, and the agent.
+
+        Raises:
+            Invalid: neither is named, one is not there, or they do not belong together.
+            Forbidden: `wrong_agent`.
+        """
+        run, agent = None, None
+        if body.get("run") is not None:
+            runs = Run.objects.visible_to(self.actor).select_related("session", "agent")
+            run = self.refer(runs, body["run"], "run")
+            agent = run.agent
+        if body.get("agent") is not None:
+            agent = self.refer_agent(body["agent"])
+        if agent is None:
+            raise Invalid([FieldError("run", "required", "Name the run, or the agent.")])
+        if run is not None and run.agent_id != agent.pk:
+            detail = "The run belongs to another agent."
+            raise Invalid([FieldError("agent", "invalid_value", detail)])
+        return run, agent
+
+    def refuse_forbidden(self, data: Any) -> None:
+        """Of a bad body: refuse what is not permitted first, as far as it can be read.
+
+        Raises:
+            Forbidden: `kind_not_creatable`, `wrong_agent` or `tasks_not_enabled`.
+        """
+        given = data if isinstance(data, dict) else {}
+        kind = given.get("kind")
+        kind = kind if isinstance(kind, str) else Kind.APPROVAL
+        check_kind(kind)
+        agent, slug = None, given.get("agent")
+        identity = parse_id(given.get("run"))
+        if isinstance(slug, str) and "\0" not in slug:
+            with suppress(Invalid):
+                agent = self.refer_agent(slug)
+        elif slug is None and identity is not None:
+            runs = Run.objects.visible_to(self.actor).select_related("agent")
+            run = runs.filter(pk=identity).first()
+            agent = None if run is None else run.agent
+        if agent is not None:
+            check_may_ask(agent, kind)
 
     def read(self, body: dict[str, Any]) -> TaskRequest:
         names = TaskRequest.__slots__

@@ -123,6 +123,7 @@ class TaskMetadataView(TaskApiView):
         return Response(self.shown(done))
 
     def members(self, data: Any) -> dict[str, Any]:
+        self.refuse_unkeepable()
         if not isinstance(data, dict):
             raise Invalid([FieldError("body", "invalid_value", "The body must be a JSON object.")])
         return data

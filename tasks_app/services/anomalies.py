@@ -44,7 +44,7 @@ def hold_back(unit: Unit, actor: Actor, call: ToolCall, verdict: Verdict) -> boo
     stop(unit, actor, call, CallStatus.BLOCKED, "blocked", detail)
     if verdict.effect == GuardEffect.TERMINATE_SESSION:
         guard = system_actor(call.workspace_id, "guard")
-        end_session(guard, call.run.session, SessionStatus.TERMINATED, reason=detail)
+        end_session(guard, call.run.session, SessionStatus.TERMINATED, lambda: detail)
     return True
 
 

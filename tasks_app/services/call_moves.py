@@ -34,14 +34,14 @@ EXECUTE = "tasks_app.execute_call"
 
 
 def check_arguments(
-    operation: Operation, arguments: Mapping[str, Any], *, field: str = "arguments"
+    operation: Operation, arguments: Mapping[str, Any], *, field: str = "/arguments"
 ) -> None:
     """Refuse arguments that do not fit the operation's schema.
 
     Args:
         operation: whose schema.
         arguments: unmasked.
-        field: the member of the body that they came in.
+        field: the pointer of the body's member that they came in.
 
     Raises:
         Invalid: with a JSON pointer for each fault.

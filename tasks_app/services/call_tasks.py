@@ -1,7 +1,7 @@
 """Tasks about a call: asked, decided on, and kept true when the operation changes."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -26,7 +26,7 @@ from tasks_app.kinds import OWN_ACTIONS
 from tasks_app.models import Decision, UserTask
 from tasks_app.services.asking import default_timeout
 from tasks_app.services.call_moves import check_arguments, let_run, row_of, stop, stop_all
-from tasks_app.services.closing import cancel, refuse_closed, subject_of
+from tasks_app.services.closing import cancel, check_open, refuse_closed, subject_of
 from tasks_app.services.creating import announce_new
 from tasks_app.services.drafts import keep_revision
 from tasks_app.services.routing import name_reviewers
@@ -240,22 +240,30 @@ def time_out_calls(unit: Unit, actor: Actor, tasks: Sequence[UserTask]) -> None:
         stop_all(unit, actor, calls, CallStatus.TIMED_OUT, "timed_out", detail)
 
 
-def withdraw_task(actor: Actor, task: UserTask, reason: str) -> UserTask:
+def withdraw_task(actor: Actor, task: UserTask, read: Callable[[], str]) -> UserTask:
     """Withdraw a pending task; a call that waits for it is cancelled with it.
 
+    Args:
+        actor: whose credential.
+        task: which task.
+        read: reads the reason; asked only while the task may be withdrawn.
+
     Raises:
-        Conflict: it had its end before, or it asks whether a call has happened.
+        Conflict: it had its end before, its deadline has passed, or it asks whether a call has
+            happened.
         Forbidden: it is the guard's alert.
     """
     if task.kind == Kind.ANOMALY_ALERT:
         text = "An alert of the guard is acknowledged in the back office only."
         raise Forbidden(text, code="dashboard_only")
-    if task.about == About.OUTCOME:
-        text = "This task asks whether a call has happened; only a person can settle that."
-        raise Conflict(text, code="already_executing")
     with unit_of_work() as unit:
         lock_run(task.run_id)
         task.refresh_from_db()
+        check_open(task)
+        if task.about == About.OUTCOME:
+            text = "This task asks whether a call has happened; only a person can settle that."
+            raise Conflict(text, code="already_executing")
+        reason = read()
         if not cancel(unit, actor, task, CancelReason.WITHDRAWN, reason):
             refuse_closed(task)
         if task.tool_call is not None:

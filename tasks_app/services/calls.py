@@ -1,7 +1,8 @@
 """One tool call's way: record → screen → route → decide → execute → finish."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
 
 from accounts_app.errors import Conflict, Forbidden
 from accounts_app.faults import fault
@@ -13,7 +14,7 @@ from accounts_app.services.unit import Unit, unit_of_work
 from guard_app.services.screening import Verdict, may_end_sessions, screen
 from integrations_app.models import Operation, Run, ToolCall
 from integrations_app.services.approval import approval_need
-from integrations_app.services.finishing import announce_finish, cancel_unsent
+from integrations_app.services.finishing import announce_finish, cancel_unsent, unsent
 from integrations_app.services.freezing import freeze
 from integrations_app.services.locks import lock_open_run, lock_run, lock_session
 from integrations_app.services.sessions import check_takes_calls, settle_run
@@ -140,60 +141,90 @@ def _route(unit: Unit, actor: Actor, call: ToolCall, verdict: Verdict) -> None:
         let_run(unit, actor, call)
 
 
-def cancel_call(actor: Actor, call: ToolCall, reason: str) -> ToolCall:
+def cancel_call(actor: Actor, call: ToolCall, read: Callable[[], str]) -> ToolCall:
     """Cancel a call of which nothing was sent, with the task that it waits for.
+
+    Args:
+        actor: whose credential.
+        call: which call.
+        read: reads the reason; asked only while the call may be cancelled.
 
     Raises:
         Conflict: `already_executing`, or `already_finished`.
     """
     with unit_of_work() as unit:
         lock_run(call.run_id)
+        if not unsent(row_of(call)).exists():
+            _refuse_to_cancel(call)
+        reason = read()
         for task in UserTask.objects.pending().filter(tool_call=call, about__in=ABOUT_A_CALL):
             cancel(unit, actor, task, CancelReason.WITHDRAWN, reason)
         detail = reason or "The agent withdrew the call."
         if not cancel_unsent(unit, actor, call, code="cancelled", detail=detail):
-            call.refresh_from_db()
-            under_way = call.status == CallStatus.EXECUTING
-            raise Conflict(
-                f"The call is {call.get_status_display().lower()}; it cannot be cancelled.",
-                code="already_executing" if under_way else "already_finished",
-            )
+            _refuse_to_cancel(call)
         settle_run(unit, call.run_id)
     call.refresh_from_db()
     return call
 
 
-def finish_client_call(
-    actor: Actor, call: ToolCall, *, output: Any = None, error: Any = None
-) -> ToolCall:
+def _refuse_to_cancel(call: ToolCall) -> NoReturn:
+    call.refresh_from_db()
+    raise Conflict(
+        f"The call is {call.get_status_display().lower()}; it cannot be cancelled.",
+        code="already_executing" if call.status == CallStatus.EXECUTING else "already_finished",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ClientResult:
+    """What came of a call that the agent ran itself; with an `error` it failed."""
+
+    output: Any = None
+    error: dict[str, str] | None = None
+
+
+def finish_client_call(actor: Actor, call: ToolCall, read: Callable[[], ClientResult]) -> ToolCall:
     """Take the result of a call that the agent ran itself.
+
+    Args:
+        actor: whose credential.
+        call: which call.
+        read: reads the result; asked only while the call is executing.
 
     Raises:
         Conflict: `not_executing` before it is allowed, `already_finished` after a result.
     """
-    status = CallStatus.SUCCEEDED if error is None else CallStatus.FAILED
-    result = {"status_code": None, "headers": {}, "body": output} if error is None else None
     client = Operation.objects.filter(integration__kind=IntegrationKind.CLIENT)
+    executing = row_of(call).filter(operation__in=client, status=CallStatus.EXECUTING)
     with unit_of_work() as unit:
         lock_run(call.run_id)
+        if not executing.exists():
+            _refuse_result(call)
+        given = read()
+        failed = given.error is not None
+        status = CallStatus.FAILED if failed else CallStatus.SUCCEEDED
         moved = advance(
-            row_of(call).filter(operation__in=client),
+            executing,
             CALL_MOVES,
             status,
             source=CallStatus.EXECUTING,
             finished_at=unit.now,
-            result=result,
-            error=None if error is None else {"code": "client_error", "detail": error},
+            result=None if failed else {"status_code": None, "headers": {}, "body": given.output},
+            error=given.error,
         )
         if not moved:
-            call.refresh_from_db()
-            waits = call.finished_at is None
-            raise Conflict(
-                f"The call is {call.get_status_display().lower()}.",
-                code="not_executing" if waits else "already_finished",
-            )
+            _refuse_result(call)
         unit.audit(actor, f"call.{status.value}", ("tool_call", call.pk, call.operation.reference))
         announce_finish(unit, call, status)
         settle_run(unit, call.run_id)
     call.refresh_from_db()
     return call
+
+
+def _refuse_result(call: ToolCall) -> NoReturn:
+    call.refresh_from_db()
+    waits = call.finished_at is None
+    raise Conflict(
+        f"The call is {call.get_status_display().lower()}.",
+        code="not_executing" if waits else "already_finished",
+    )

@@ -20,10 +20,11 @@ from accounts_app.scoping import Actor, system_actor
 from accounts_app.services.audit import register_verbs
 from accounts_app.services.unit import Unit, unit_of_work
 from accounts_app.states import ActorType
-from tasks_app.models import UserTask
+from tasks_app.models import UserTask, Vote
 from tasks_app.policies import check_may_decide, may_decide
 from tasks_app.services.access import get_task
 from tasks_app.services.closing import check_open, subject_of
+from tasks_app.services.voting import voter_of
 
 register_verbs(
     {
@@ -109,6 +110,7 @@ def next_task(actor: Actor, rows: QuerySet[UserTask] | None = None) -> UserTask 
     _check_person(actor)
     ready = UserTask.objects.visible_to(actor).filter(_UNCLAIMED, pk__in=_open().values("pk"))
     ready = ready.filter(Q(assigned_to__isnull=True) | Q(assigned_to=actor.user_id))
+    ready = ready.exclude(_voted_by(actor))
     if rows is not None:
         ready = ready.filter(pk__in=rows.order_by().values("pk"))
     ordered = ready.order_by(F("due_at").asc(nulls_last=True), "created_at", "pk")
@@ -116,6 +118,12 @@ def next_task(actor: Actor, rows: QuerySet[UserTask] | None = None) -> UserTask 
         if may_decide(actor, get_task(actor, task_id)) == "" and _serve(actor, task_id):
             return get_task(actor, task_id)
     return None
+
+
+def _voted_by(actor: Actor) -> Exists:
+    """They voted on the present revision, so nothing is left to them but to wait."""
+    mine = Vote.objects.filter(task=OuterRef("pk"), revision=OuterRef("revision"))
+    return Exists(mine.filter(voter=voter_of(actor)))
 
 
 def _serve(actor: Actor, task_id: UUID) -> bool:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from accounts_app.clock import DbNow, db_now
+from accounts_app.clock import DbNow, db_now, utc_text
 from accounts_app.errors import Conflict, PreconditionRequired
 from accounts_app.moves import advance_together
 from accounts_app.scoping import Actor
@@ -102,7 +102,7 @@ def time_out(
     due = UserTask.objects.filter(due_at__lte=DbNow())
     moved = _end(unit, tasks, due, TaskStatus.COMPLETED, columns)
     if moved:
-        facts = [{"action": columns["action"], "due_at": str(task.due_at)} for task in tasks]
+        facts = [{"action": columns["action"], "due_at": utc_text(task.due_at)} for task in tasks]
         _record(unit, actor, tasks, "timed_out", "task.timed_out", facts, decided_by=by)
     return moved
 

@@ -158,7 +158,7 @@ def terminate_sessions(actor: Actor, incident_id: UUID, reason: str) -> int:
     ended = 0
     for session in active_sessions(incident):
         try:
-            end_session(actor, session, SessionStatus.TERMINATED, reason=reason)
+            end_session(actor, session, SessionStatus.TERMINATED, lambda: reason)
         except Conflict:
             continue  # It ended meanwhile, which is what was wanted.
         ended += 1

@@ -64,6 +64,35 @@ class TaskRequest:
     remind_before_seconds: Any = None
 
 
+def check_kind(kind: object) -> None:
+    """Refuse a kind that only the guard makes.
+
+    Raises:
+        Forbidden: `kind_not_creatable`.
+    """
+    if kind in ANOMALIES:
+        text = "Anomaly tasks come from the guard only."
+        raise Forbidden(text, code="kind_not_creatable")
+
+
+def check_may_ask(agent: Agent, kind: str) -> float | None:
+    """Refuse an agent that may not ask people.
+
+    Returns:
+        Seconds that people have where nobody said; None is for ever.
+
+    Raises:
+        Forbidden: `tasks_not_enabled`.
+    """
+    if not agent.tasks_enabled:
+        text = (
+            f"The agent {agent.slug!r} may not ask people: an admin must switch on"
+            " “tasks enabled” for it."
+        )
+        raise Forbidden(text, code="tasks_not_enabled")
+    return check_asking_is_on(agent.workspace_id, kind)
+
+
 def create_task(
     actor: Actor, request: TaskRequest, *, run: Run | None, agent: Agent
 ) -> tuple[UserTask, bool]:
@@ -83,16 +112,8 @@ def create_task(
         Invalid: naming the member and what would be right.
         Conflict: `key_exists`, `idempotency_mismatch`, `run_ended` or `agent_frozen`.
     """
-    if request.kind in ANOMALIES:
-        text = "Anomaly tasks come from the guard only."
-        raise Forbidden(text, code="kind_not_creatable")
-    if not agent.tasks_enabled:
-        text = (
-            f"The agent {agent.slug!r} may not ask people: an admin must switch on"
-            " “tasks enabled” for it."
-        )
-        raise Forbidden(text, code="tasks_not_enabled")
-    default_timeout = check_asking_is_on(actor.workspace_id, request.kind)
+    check_kind(request.kind)
+    default_timeout = check_may_ask(agent, request.kind)
     columns = _columns(request)
     digest = body_digest(
         {

@@ -6,13 +6,13 @@ runs (promise 3).
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from difflib import unified_diff
 from typing import Any, NoReturn
 from uuid import UUID
 
-from accounts_app import crypto
+from accounts_app import crypto, strict_json
 from accounts_app.errors import Conflict, FieldError, Invalid
 from accounts_app.scoping import Actor
 from accounts_app.services.audit import register_verbs
@@ -20,7 +20,7 @@ from accounts_app.services.unit import Unit, unit_of_work
 from guard_app.services.screening import Verdict, record_refused_edit, screen
 from guard_app.states import MILD, GuardEffect
 from integrations_app.models import ToolCall
-from integrations_app.pointers import unmask
+from integrations_app.pointers import exists, get, unmask
 from integrations_app.services.approval import approval_need
 from integrations_app.services.freezing import freeze, full_arguments
 from tasks_app.kinds import check_draft
@@ -145,10 +145,10 @@ def _edit_call(unit: Unit, call: Any, draft: Any) -> dict[str, Any] | None:
     arguments = unmask(draft, present, call.operation.sensitive)
     if _same(present, arguments):
         return None
-    check_arguments(call.operation, arguments, field="draft")
+    check_arguments(call.operation, arguments, field="/draft")
     need = approval_need(call.operation, call.run, arguments)
     columns = {
-        **freeze(call.operation, call.run, arguments, call_id=call.pk).columns(),
+        **freeze(call.operation, call.run, arguments, call_id=call.pk, field="/draft").columns(),
         "why": need.why or [_EDITED],
     }
     row_of(call).update(**columns)
@@ -200,6 +200,35 @@ def history(actor: Actor, task_id: UUID) -> list[DraftRevision]:
         NotFound: not visible.
     """
     return list(get_task(actor, task_id).draft_revisions.order_by("revision"))
+
+
+def edited_by(tasks: Iterable[UserTask]) -> dict[UUID, str]:
+    """Who last edited the work of each of these tasks; those that nobody edited are left out."""
+    ids = [task.pk for task in tasks if task.revision > 1]
+    if not ids:
+        return {}
+    rows = DraftRevision.objects.filter(task__in=ids, revision__gt=1).order_by("revision")
+    return {row.task_id: str(row.by.get("name", "")) for row in rows.only("task_id", "by")}
+
+
+def hidden_edits(task: UserTask) -> list[str]:
+    """Pointers to the sensitive arguments of a call that were edited since it was asked for.
+
+    Raises:
+        Unreadable: what was sealed was altered, or its key is gone.
+    """
+    call = task.tool_call
+    first = task.draft_revisions.order_by("revision").first() if call else None
+    if call is None or first is None or first.sealed is None:
+        return []
+    before = strict_json.loads(crypto.unseal(first.sealed, place=_place(first)))
+    after = full_arguments(call)
+    return [
+        pointer
+        for pointer in call.operation.sensitive
+        if exists(after, pointer)
+        and not (exists(before, pointer) and _same(get(before, pointer), get(after, pointer)))
+    ]
 
 
 def difference(before: Any, after: Any) -> list[str]:

@@ -92,4 +92,4 @@ def end_by_person(actor: Actor, session_id: UUID, *, terminate: bool, reason: st
     if len(reason) > MAX_REASON:
         raise Invalid([FieldError("reason", "too_long", f"At most {MAX_REASON} characters.")])
     status = SessionStatus.TERMINATED if terminate else SessionStatus.ENDED
-    return end_session(actor, session, status, reason=reason)
+    return end_session(actor, session, status, lambda: reason)

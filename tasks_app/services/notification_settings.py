@@ -213,7 +213,8 @@ def send_test(actor: Actor) -> None:
     with unit_of_work() as unit:
         row = _locked(unit, actor)
         if not channels_of(row):
-            _refuse("address", "There is nothing to send it by: add an address, or switch on mail.")
+            text = "There is nothing to send it by: add an address, or switch on mail."
+            raise Invalid([FieldError("address", "invalid_value", text)], text)
         waiting = Notification.objects.filter(
             member=row.member, kind=NoticeKind.TEST, status=NoticeStatus.PENDING
         )

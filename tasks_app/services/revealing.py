@@ -33,7 +33,7 @@ def reveal(actor: Actor, task_id: UUID, *, reason: str = "") -> UserTask:
     reason = reason.strip()
     if not sees_context(actor, task):
         if not actor.can(Permission.SEE_MASKED):
-            raise Forbidden("You see the header of this task only.")
+            raise Forbidden("Your roles show you this task masked only.")
         if not reason:
             detail = "Say why you look; it is written into the audit trail."
             raise Invalid([FieldError("reason", "required", detail)])

@@ -49,6 +49,17 @@ AT_ONCE = 500
 MEMBERS_IN_A_TURN = 100
 
 
+IN_WORDS = {
+    "address_refused": "its address is not allowed here",
+    "not_resolved": "the name of its host is not known",
+    "connect_failed": "no connection",
+    "tls_failed": "no secure connection",
+    "timed_out": "no answer in time",
+    "dropped": "the connection ended",
+}
+"""Why a messenger was not reached, for the member who reads it."""
+
+
 @dataclass(slots=True)
 class Told:
     """What became of one channel: nothing to say, or why it failed, and whether for good."""
@@ -208,7 +219,8 @@ def _tell(
         return Told(f"{shown}: unreadable", permanent=True)
     body = "\n".join([*notice.lines, *([f"… and {notice.more} more"] * bool(notice.more))])
     said = say(secrets[channel], notice.subject, f"{body}\n{notice.link}")
-    return Told(f"{shown}: {said.error}" if said.error else "", said.permanent)
+    why = IN_WORDS.get(said.error, said.error)
+    return Told(f"{shown}: {why}" if why else "", said.permanent)
 
 
 def _mail(address: str, notice: Notice) -> Told:

@@ -61,6 +61,22 @@ def test_the_pointer_names_where_the_nul_stands() -> None:
     assert caught.value.errors[0].field == "/a~1b/1"
 
 
+@pytest.mark.parametrize(
+    ("data", "field"),
+    [
+        (b'{"title": "\\u0000"}', "title"),
+        (b'{"a/b": 1e400}', "a/b"),
+        (b'{"a": [1, {"b": 9223372036854775808}]}', "/a/1/b"),
+        (b'{"a": 1e400, "b": 2e400}', "a"),
+        (b"1e400", ""),
+    ],
+)
+def test_what_cannot_be_kept_is_named(data: bytes, field: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        strict_json.loads(data)
+    assert [error.field for error in caught.value.errors] == [field]
+
+
 def test_thirty_two_levels_and_brackets_in_text_are_accepted() -> None:
     assert strict_json.loads(b"[" * 32 + b"]" * 32)
     assert strict_json.loads(b'"' + b"[" * 1_000 + b'\\"{"') == "[" * 1_000 + '"{'

@@ -13,7 +13,7 @@ from tests.client.conftest import PATIENCE, World
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(work, 60))
+    asyncio.run(asyncio.wait_for(work, 3 * PATIENCE))
 
 
 DONE = json.dumps(

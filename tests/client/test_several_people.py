@@ -93,12 +93,12 @@ def test_reviewers_are_named(world: World, assent: Assent) -> None:
 @pytest.mark.parametrize(
     ("arguments", "errors"),
     [
-        ({"charge": "ch_1"}, [("arguments/amount", "required")]),
-        ({"charge": 5, "amount": 5}, [("arguments/charge", "invalid_value")]),
-        ({"charge": "ch_1", "amount": True}, [("arguments/amount", "invalid_value")]),
+        ({"charge": "ch_1"}, [("/arguments/amount", "required")]),
+        ({"charge": 5, "amount": 5}, [("/arguments/charge", "invalid_value")]),
+        ({"charge": "ch_1", "amount": True}, [("/arguments/amount", "invalid_value")]),
         (
             {"charge": "ch_1", "amount": 5, "colour": "red"},
-            [("arguments/colour", "unknown_field")],
+            [("/arguments/colour", "unknown_field")],
         ),
     ],
 )

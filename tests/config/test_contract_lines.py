@@ -1,5 +1,6 @@
 """Lines of the HTTP contract that no other test holds, one by one."""
 
+import gzip
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from accounts_app.models import AuditEntry
 from integrations_app.models import Session, ToolCall
 from tasks_app.models import UserTask
+from tasks_app.services.sweeping import sweep
 from tests.api_client import Answer, Api
 from tests.conftest import World
 
@@ -68,6 +70,17 @@ def test_the_times_of_a_call_are_in_their_order(world: World) -> None:
     world.decider.post(f"tasks/{rejected['task']}/reject").ok()
     ended = world.agent.get(f"tool-calls/{rejected['id']}").ok()
     assert ended["created_at"] < ended["decided_at"] == ended["finished_at"]
+
+
+def test_times_in_the_event_of_a_deadline_are_written_the_same_way(
+    world: World, move_clock: Callable[[float], None]
+) -> None:
+    task = world.agent.post("tasks", {"agent": "support", "title": "T", "timeout_seconds": 60})
+    move_clock(61)
+    sweep(execute_here=False)
+    rows = world.agent.get(f"tasks/{task.ok(201)['id']}/events").ok()["results"]
+    (event,) = [row for row in rows if row["type"] == "task.timed_out"]
+    assert event["data"] == {"action": None, "due_at": task["due_at"]}
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
@@ -134,6 +147,19 @@ CREATING: list[tuple[str, Callable[[World, str], dict[str, Any]]]] = [
     ),
     ("tasks", lambda world, run: {"run": run, "title": "T"}),
 ]
+
+
+def test_a_repeated_body_may_order_its_members_anew(world: World) -> None:
+    first = world.agent.post(
+        "sessions", b'{"agent": "support", "metadata": {"a": 1, "b": 2}}', Idempotency_Key="k"
+    ).ok(201)
+    again = world.agent.post(
+        "sessions", b'{"metadata":{"b":2,"a":1},"agent":"support"}', Idempotency_Key="k"
+    ).ok(200)
+    assert again.json == first.json
+    for other in (b'{"agent": "support", "metadata": {"a": 1, "b": 2.0}}', b'{"agent": "support"}'):
+        refused = world.agent.post("sessions", other, Idempotency_Key="k")
+        refused.refused(409, "idempotency_mismatch")
 
 
 @pytest.mark.parametrize(("path", "body_of"), CREATING)
@@ -389,7 +415,12 @@ def test_media_types(world: World) -> None:
         world.agent.post("sessions", body, Content_Type=kind).ok(201)
     for kind in ("application/problem+json", "text/json", "application/jsonp"):
         world.agent.post("sessions", body, Content_Type=kind).refused(415, "unsupported_media_type")
-    assert Session.objects.count() == 3
+    world.agent.post("sessions", body, Content_Encoding="identity").ok(201)
+    for coding in ("gzip", "deflate", "br"):
+        packed = gzip.compress(body) if coding == "gzip" else body
+        answer = world.agent.post("sessions", packed, Content_Encoding=coding)
+        answer.refused(415, "unsupported_media_type")
+    assert Session.objects.count() == 4
 
 
 def test_a_body_may_be_left_out_where_nothing_is_required(world: World) -> None:
@@ -404,8 +435,42 @@ def test_arguments_that_do_not_fit_leave_no_call(world: World) -> None:
     refusal = world.agent.post("tool-calls", body)
     refusal.refused(422, refusal.code)
     fields = {error["field"] for error in refusal["errors"]}
-    assert fields == {"arguments/amount", "arguments/charge"}
+    assert fields == {"/arguments/amount", "/arguments/charge"}
     assert ToolCall.objects.count() == 0
+
+
+def test_every_fault_of_arguments_is_named_from_the_root_of_the_body(world: World) -> None:
+    path = "integrations/payments/operations/look"
+    operation = {
+        "name": "Look",
+        "effect": "read",
+        "method": "GET",
+        "path": "/things/{id}",
+        "parameters": {"properties": {"n": {"type": "integer"}}},
+        "requires_approval": True,
+        "approval": {"allow_edit": True},
+    }
+    wrong = {**operation, "parameters": {"properties": {"n": {"type": "whole"}}}}
+    world.admin.put(path, wrong).refused(422, "invalid_value", "/parameters/properties/n/type")
+    world.admin.put(path, operation).ok(201)
+    run = world.run()
+
+    def call(arguments: Any) -> Answer:
+        body = {"run": run, "operation": "payments.look", "arguments": arguments}
+        return world.agent.post("tool-calls", body)
+
+    call({"id": "a", "n": "x"}).refused(422, "invalid_value", "/arguments/n")
+    call({"id": ".."}).refused(422, "invalid_value", "/arguments/id")
+    call({}).refused(422, "required", "/arguments/id")
+    call({"id": "a", "q/r": {}}).refused(422, "invalid_value", "/arguments/q~1r")
+    call({"id": "a\0"}).refused(422, "invalid_value", "/arguments/id")
+    task = call({"id": "a"}).ok(201)["task"]
+    for draft, field in (({"id": "a", "n": "x"}, "/draft/n"), ({"id": ".."}, "/draft/id")):
+        world.decider.put(f"tasks/{task}/draft", {"draft": draft, "revision": 1}).refused(
+            422, "invalid_value", field
+        )
+        body = {"action": "approve", "draft": draft, "revision": 1}
+        world.decider.post(f"tasks/{task}/complete", body).refused(422, "invalid_value", field)
 
 
 def order(world: World, answers: list[Answer]) -> list[int]:

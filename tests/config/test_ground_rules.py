@@ -1,10 +1,14 @@
 """The ground rules of the contract: every refusal, and that it changes nothing."""
 
+import base64
+import json
 from collections.abc import Callable
-from urllib.parse import urlsplit
+from typing import Any
+from urllib.parse import quote, urlsplit
 
 import pytest
 from django.core.management import call_command
+from django.test import Client
 
 from accounts_app.models import AuditEntry, User
 from accounts_app.scoping import system_actor
@@ -231,6 +235,23 @@ def test_filters_that_cannot_be(world: World, query: str, code: str, field: str)
     world.agent.get(f"tasks?{query}").refused(422, code, field)
 
 
+EDGES = ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"]
+
+
+@pytest.mark.parametrize("moment", EDGES)
+def test_a_moment_that_is_out_of_the_calendar_in_utc(world: World, moment: str) -> None:
+    text = quote(moment)
+    for name in ("created_after", "created_before", "due_before"):
+        world.agent.get(f"tasks?{name}={text}").refused(422, "invalid_value", name)
+    late = "9999-12-31T23:59:59Z"
+    world.agent.get(f"tasks/stats?from={text}&to={late}").refused(422, "invalid_value", "from")
+    world.agent.get(f"tasks/stats?from=2001-01-01&to={text}").refused(422, "invalid_value", "to")
+    crafted = json.dumps(["created_at", 1, 0, moment, ABSENT]).encode()
+    cursor = base64.urlsafe_b64encode(crafted).decode().rstrip("=")
+    for path in ("sessions", "runs", "tool-calls", "tasks"):
+        world.agent.get(f"{path}?cursor={cursor}").refused(422, "invalid_value", "cursor")
+
+
 def test_idempotency_key(world: World) -> None:
     body = {"agent": "support"}
     first = world.agent.post("sessions", body, Idempotency_Key="k1").ok(201)
@@ -252,8 +273,10 @@ def test_idempotency_key(world: World) -> None:
 
 def test_request_id(world: World) -> None:
     assert world.agent.get("tasks", X_Request_ID="abc-1").headers["X-Request-ID"] == "abc-1"
-    made = world.agent.get("tasks", X_Request_ID="bad id\u00e9").headers["X-Request-ID"]
-    assert len(made) == 36
+    odd = "".join(map(chr, range(33, 127))).ljust(200, "x")
+    assert world.agent.get("tasks", X_Request_ID=odd).headers["X-Request-ID"] == odd
+    for bad in ("bad id", "bad\u00e9", "x" * 201, "", "a\tb"):
+        assert len(world.agent.get("tasks", X_Request_ID=bad).headers["X-Request-ID"]) == 36
     world.agent.post("sessions", {"agent": "support"}, X_Request_ID="seen-1").ok(201)
     assert AuditEntry.objects.get(verb="session.opened").request_id == "seen-1"
 
@@ -342,6 +365,12 @@ def test_service_addresses_need_no_key(world: World) -> None:
     assert schema["openapi"].startswith("3.1")
     Api().get("docs/").ok()
     assert Api().get("/metrics").ok().text.startswith("# HELP")
+    for path in ("/healthz", "/metrics"):
+        head = Api(checked=False).ask("HEAD", path).ok()
+        assert (head.text, head.headers["Content-Type"]) == (
+            "",
+            Api().get(path).headers["Content-Type"],
+        )
     not_yet = Api().get("/readyz")
     assert not_yet.status == 503
     assert not_yet["checks"]["scheduler"]["ok"] is False
@@ -352,3 +381,21 @@ def test_readyz_after_a_sweep(world: World, move_clock: Callable[[float], None])
     assert Api().get("/readyz").ok()["status"] == "ready"
     move_clock(120)
     assert Api().get("/readyz").status == 503
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP"])
+def test_metrics_need_the_token_unless_asked_on_loopback(
+    world: World, settings: Any, header: str
+) -> None:
+    passed_on = {header: "203.0.113.9"}
+    settings.ASSENT_METRICS_TOKEN = "of-metrics"
+    assert Api().get("/metrics").status == 200
+    assert Api().get("/metrics", **passed_on).status == 401
+    assert Api("wrong").get("/metrics", **passed_on).status == 401
+    assert Api("of-metrics").get("/metrics", **passed_on).status == 200
+    elsewhere = Client(REMOTE_ADDR="203.0.113.9")
+    assert elsewhere.get("/metrics").status_code == 401
+    given = {"Authorization": "Bearer of-metrics"}
+    assert elsewhere.get("/metrics", headers=given).status_code == 200
+    settings.ASSENT_METRICS_TOKEN = ""
+    assert elsewhere.get("/metrics", headers=given).status_code == 401

@@ -224,7 +224,7 @@ def test_a_part_of_stripes_api(world: World) -> None:
 def test_a_document_that_a_package_ships(world: World) -> None:
     shipped = yaml.safe_load(SHIPPED.read_text())
     refusal = world.admin.post(PATH, {"document": shipped})
-    refusal.refused(422, "invalid_value", "document/info/description/$ref")
+    refusal.refused(422, "invalid_value", "/document/info/description/$ref")
     shipped["info"]["description"] = "A text that stood in a file of its own."
     done = world.admin.post(PATH, {"document": json.loads(json.dumps(shipped))}).ok()
     assert len(done["created"]) > 15, done
@@ -368,19 +368,19 @@ def hostile(name: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("name", "code", "field"),
     [
-        ("file", "invalid_value", "document/components/schemas/A/$ref"),
-        ("remote", "invalid_value", "document/components/schemas/A/$ref"),
-        ("relative", "invalid_value", "document/components/schemas/A/$ref"),
-        ("moved base", "invalid_value", "document/components/schemas/A/$ref"),
-        ("dangling", "not_found", "document/components/schemas/A/$ref"),
-        ("circle", "invalid_value", "document/components/schemas/A/$ref"),
-        ("no text", "invalid_value", "document/components/schemas/A/$ref"),
-        ("path circle", "invalid_value", "document/paths/~1y/$ref"),
-        ("no info", "invalid_value", "document"),
-        ("paths", "invalid_value", "document/paths"),
-        ("parameter", "invalid_value", "document/paths/~1x/get/parameters/0"),
-        ("many", "too_long", "document/paths"),
-        ("nodes", "too_long", "document"),
+        ("file", "invalid_value", "/document/components/schemas/A/$ref"),
+        ("remote", "invalid_value", "/document/components/schemas/A/$ref"),
+        ("relative", "invalid_value", "/document/components/schemas/A/$ref"),
+        ("moved base", "invalid_value", "/document/components/schemas/A/$ref"),
+        ("dangling", "not_found", "/document/components/schemas/A/$ref"),
+        ("circle", "invalid_value", "/document/components/schemas/A/$ref"),
+        ("no text", "invalid_value", "/document/components/schemas/A/$ref"),
+        ("path circle", "invalid_value", "/document/paths/~1y/$ref"),
+        ("no info", "invalid_value", "/document"),
+        ("paths", "invalid_value", "/document/paths"),
+        ("parameter", "invalid_value", "/document/paths/~1x/get/parameters/0"),
+        ("many", "too_long", "/document/paths"),
+        ("nodes", "too_long", "/document"),
     ],
 )
 def test_hostile_documents(world: World, name: str, code: str, field: str) -> None:
@@ -395,9 +395,9 @@ def test_hostile_documents(world: World, name: str, code: str, field: str) -> No
 @pytest.mark.parametrize("version", ["2.0", "4.0.0", "3.2.0", 3, None, "3.1"])
 def test_other_versions(world: World, version: object) -> None:
     body = {"document": {**hostile(""), "openapi": version}}
-    world.admin.post(PATH, body).refused(422, "invalid_value", "document/openapi")
+    world.admin.post(PATH, body).refused(422, "invalid_value", "/document/openapi")
     world.admin.post(PATH, {"document": {"swagger": "2.0"}}).refused(
-        422, "invalid_value", "document/openapi"
+        422, "invalid_value", "/document/openapi"
     )
 
 
@@ -440,6 +440,15 @@ def test_what_cannot_be_checked_is_skipped_with_the_reason(
         (skipped,) = done.ok()["skipped"]
         assert reason in skipped["reason"], skipped
     assert Operation.objects.filter(integration__slug="shop").count() == 0
+
+
+@pytest.mark.parametrize("version", ["3.0.3", "3.1.0"])
+def test_an_operation_that_tells_no_answers_is_read_all_the_same(
+    world: World, version: str
+) -> None:
+    given = {**hostile(""), "openapi": version}
+    del given["paths"]["/x"]["get"]["responses"]
+    assert world.admin.post(PATH, {"document": given}).ok()["created"] == ["shop.x"]
 
 
 def refused(world: World, body: object) -> Answer:

@@ -4,10 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from anthropic.types import ToolParam
 from jsonschema import Draft202012Validator
-from mcp.types import ListToolsResult
-from openai.types.chat import ChatCompletionToolParam
 from pydantic import TypeAdapter
 
 from assent_client import CallTools, TaskTools
@@ -44,12 +41,21 @@ def schemas(body: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def check_by_vendor(shape: str, tools: list[dict[str, Any]]) -> None:
-    """Assert that the vendor's own package reads the tools, and loses nothing of them."""
+    """Assert that the vendor's own package reads the tools, and loses nothing of them.
+
+    The packages take seconds to import: here, so that other test processes do without.
+    """
     if shape == "openai":
+        from openai.types.chat import ChatCompletionToolParam
+
         assert TypeAdapter(list[ChatCompletionToolParam]).validate_python(tools) == tools
     elif shape == "anthropic":
+        from anthropic.types import ToolParam
+
         assert TypeAdapter(list[ToolParam]).validate_python(tools) == tools
     else:
+        from mcp.types import ListToolsResult
+
         read = ListToolsResult.model_validate({"tools": tools})
         assert read.model_dump(by_alias=True, exclude_none=True, mode="json")["tools"] == tools
 

@@ -56,7 +56,7 @@ def cancelled_while_it_is(point: str, world: World, monkeypatch: pytest.MonkeyPa
 
     def cancel() -> None:
         assert worker_is_there.wait(20)
-        calls.cancel_call(world.cast.actor("ann"), call, "Never mind.")
+        calls.cancel_call(world.cast.actor("ann"), call, lambda: "Never mind.")
 
     monkeypatch.setattr(execution, "fault", at)
     monkeypatch.setattr(calls, "settle_run", hold)

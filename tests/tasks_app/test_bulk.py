@@ -56,6 +56,22 @@ def test_each_item_has_its_own_answer(world: World) -> None:
     assert Decision.objects.count() == 4
 
 
+def test_a_revision_of_a_wrong_type_is_answered_as_it_would_be_alone(world: World) -> None:
+    task, changed, closed = (ask(world) for _ in range(3))
+    world.decider.put(f"tasks/{changed['id']}/draft", {"draft": 1, "revision": 1}).ok()
+    world.decider.post(f"tasks/{closed['id']}/reject").ok()
+    for wrong in ("1", 1.0, True):
+        for each, status, code in (
+            (task, 422, "invalid_value"),
+            (changed, 422, "invalid_value"),
+            (closed, 409, "already_completed"),
+        ):
+            assert bulk(world, item(each, revision=wrong)) == [(each["id"], status, code)]
+            body = {"action": "approve", "revision": wrong}
+            world.decider.post(f"tasks/{each['id']}/complete", body).refused(status, code)
+    assert bulk(world, item(task, revision=None)) == [(task["id"], 428, "revision_required")]
+
+
 def test_a_hundred_at_most_and_one_at_least(world: World) -> None:
     task = ask(world)
     too_many = {"items": [item(task)] * 101}

@@ -19,6 +19,25 @@ def ask(world: World) -> Answer:
     return world.agent.post("tool-calls", body).ok(201)
 
 
+def test_an_error_may_be_given_as_calls_show_it(shell: World) -> None:
+    call = ask(shell)
+    path = f"tool-calls/{call['id']}/result"
+    shell.decider.post(f"tasks/{call['task']}/approve").ok()
+    whole = {"code": "no_space", "detail": "The disk is full."}
+    for bad, code, field in (
+        ({"code": "no_space"}, "required", "error.detail"),
+        ({**whole, "code": ""}, "invalid_value", "error.code"),
+        ({**whole, "at": 1}, "unknown_field", "error.at"),
+        ({**whole, "detail": "x" * 10_001}, "too_long", "error.detail"),
+        ("x" * 10_001, "too_long", "error"),
+        ("", "invalid_value", "error"),
+        ([whole], "invalid_value", "error"),
+    ):
+        shell.agent.post(path, {"error": bad}).refused(422, code, field)
+    done = shell.agent.post(path, {"error": whole}).ok()
+    assert (done["status"], done["error"], done["result"]) == ("failed", whole, None)
+
+
 @pytest.mark.parametrize(
     ("result", "status"), [({"output": {"files": 3}}, "succeeded"), ({"error": "no"}, "failed")]
 )

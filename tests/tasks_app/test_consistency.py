@@ -213,4 +213,5 @@ def test_who_waits_reads_a_task_once(world: World, path: str, statements: int) -
     for each in (task, decided):
         with CaptureQueriesContext(connection) as made:
             world.agent.get(path.format(task=each["id"])).ok()
-        assert len(made) == statements, [query["sql"] for query in made]
+        read = [query["sql"] for query in made if query["sql"].startswith("SELECT")]
+        assert len(read) == statements, read

@@ -89,9 +89,9 @@ def test_the_reasons_follow_the_edit(world: World) -> None:
 @pytest.mark.parametrize(
     ("draft", "field"),
     [
-        ({"charge": "ch_1", "amount": "a lot"}, "draft/amount"),
-        ({"charge": "ch_1"}, "draft/amount"),
-        ({"charge": "ch_1", "amount": 1, "to": "me"}, "draft/to"),
+        ({"charge": "ch_1", "amount": "a lot"}, "/draft/amount"),
+        ({"charge": "ch_1"}, "/draft/amount"),
+        ({"charge": "ch_1", "amount": 1, "to": "me"}, "/draft/to"),
         ("everything", "draft"),
         (None, "draft"),
     ],

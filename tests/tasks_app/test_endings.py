@@ -4,11 +4,14 @@ from uuid import UUID
 
 import pytest
 
+from accounts_app.models import User
 from integrations_app.models import OutboxEvent
 from integrations_app.services.execution import execute
 from tasks_app.models import Decision, UserTask
 from tasks_app.services.call_tasks import withdraw_task
 from tasks_app.services.drafts import save_draft
+from tasks_app.services.sweeping import sweep
+from tests.api_client import Api
 from tests.conftest import World
 
 
@@ -108,7 +111,23 @@ def test_what_is_told_of_a_withdrawal_is_the_task_as_it_was_then(world: World) -
     made = world.agent.post("tasks", {"agent": "support", "title": "Ship?", "draft": "v0"}).ok(201)
     read_before = UserTask.objects.get(pk=made["id"])
     save_draft(ann, read_before.pk, 1, lambda: "v1")
-    withdraw_task(ann, read_before, "Not needed.")
+    withdraw_task(ann, read_before, lambda: "Not needed.")
     event = OutboxEvent.objects.get(type="task.cancelled", subject_id=read_before.pk)
     assert event.data["revision"] == 2
     assert Decision.objects.get(task=read_before).revision == 2
+
+
+@pytest.mark.parametrize("owner", ["ann", None])
+def test_a_session_in_which_nothing_happens_stays_until_somebody_ends_it(
+    world: World, owner: str | None
+) -> None:
+    """Whoever owns the key that opened it: an agent may think for as long as it likes."""
+    answers_for = User.objects.get(username=owner) if owner else None
+    agent = Api(world.cast.key("runs,read", name="idle", owner=answers_for))
+    session = agent.post("sessions", {"agent": "support"}).ok(201)
+    run = agent.post("runs", {"session": session["id"]}).ok(201)
+    world.refund(7, run["id"]).ok(201)
+    for _ in range(2):
+        sweep(execute_here=True)
+    assert agent.get(f"sessions/{session['id']}").ok()["status"] == "active"
+    assert agent.get(f"runs/{run['id']}").ok()["status"] not in ("completed", "terminated")

@@ -19,6 +19,7 @@ from tests.api_client import Api
 from tests.conftest import World
 from tests.tasks_app.racing import ROUNDS, codes, race
 
+pytestmark = pytest.mark.usefixtures("unthrottled")
 on_postgresql = pytest.mark.skipif(
     "connection.vendor != 'postgresql'", reason="One writer at a time"
 )

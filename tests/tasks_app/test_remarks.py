@@ -108,9 +108,9 @@ def test_remarks_on_a_decided_task_come_too_late(world: World) -> None:
     assert Comment.objects.count() == 0
 
 
-def test_whoever_sees_the_header_alone_cannot_comment(world: World) -> None:
+def test_whoever_sees_a_task_masked_cannot_comment(world: World) -> None:
     task = UserTask.objects.get(pk=ask(world)["id"])
-    with pytest.raises(Exception, match="header"):
+    with pytest.raises(Exception, match="masked only"):
         comment(world.cast.actor("bob"), task.pk, lambda: "Hello")
     assert comment(world.cast.actor("ann"), task.pk, lambda: "Hello").channel == "backoffice"
     assert Comment.objects.count() == 1

@@ -19,7 +19,7 @@ from django.db.models import Q, Value
 
 from accounts_app.services.unit import unit_of_work
 from integrations_app.models import Run, ToolCall
-from integrations_app.services.ending import end_run
+from integrations_app.services.ending import LastWords, end_run
 from integrations_app.states import RunStatus
 from tasks_app.kinds import Answer as Given
 from tasks_app.models import Decision, DraftRevision, UserTask, Vote
@@ -338,7 +338,8 @@ def ended_during_a_decision(world: World, monkeypatch: pytest.MonkeyPatch) -> tu
 
     def look_then_end(*args: Any) -> Any:
         checked = plain(*args)
-        race(partial(end_run, admin, row.run, RunStatus.TERMINATED))
+        (ended,) = race(partial(end_run, admin, row.run, RunStatus.TERMINATED, LastWords))
+        assert isinstance(ended, Run), ended
         return checked
 
     monkeypatch.setattr(deciding, "check_answer", look_then_end)

@@ -175,6 +175,27 @@ ANSWERS = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [("7e1", "70"), ("70.0", "70"), ("-0.0", "0"), ("9007199254740993", "9007199254740993")],
+)
+def test_a_whole_number_reads_as_one_however_it_was_written(
+    world: World, sent: str, kept: str
+) -> None:
+    task = ask(world, kind="number", input={"integer": True}).ok(201)
+    path = f"tasks/{task['id']}"
+    done = world.decider.post(f"{path}/complete", f'{{"value": {sent}}}'.encode()).ok()
+    result = world.agent.get(f"{path}/result").ok()
+    assert repr(done["outcome"]["value"]) == repr(result["value"]) == kept
+
+
+def test_where_any_number_will_do_it_is_kept_as_it_came(world: World) -> None:
+    for members, value in (({}, 70.0), ({"input": {"integer": True}}, 1e19)):
+        task = ask(world, kind="number", **members).ok(201)
+        done = world.decider.post(f"tasks/{task['id']}/complete", {"value": value}).ok()
+        assert repr(done["outcome"]["value"]) == repr(value)
+
+
 @pytest.mark.parametrize(("kind", "members", "value", "fits"), ANSWERS)
 def test_answers(
     world: World, kind: str, members: dict[str, object], value: object, fits: bool

@@ -33,7 +33,7 @@ def create_call(store: Store, caller: Caller, body: Row) -> tuple[int, Row]:
         raise invalid("operation", detail, "not_found")
     if not isinstance(body.get("arguments"), dict):
         raise invalid("arguments", "Must be an object.")
-    wrong = list(faults(operation.parameters, body["arguments"], "arguments"))
+    wrong = list(faults(operation.parameters, body["arguments"], "/arguments"))
     if wrong:
         raise invalid_fields(wrong)
     known = store.known("tool_call", run["agent"], body.get("key"), body)
@@ -165,11 +165,11 @@ def _settled(store: Store, task: Row) -> None:
 def cancel_call(store: Store, caller: Caller, body: Row, identity: str) -> tuple[int, Row]:
     call = store.find(store.calls, identity, caller)
     caller.require("runs")
-    check_members(body, "reason")
     if call["status"] not in CALL_OPEN or call["started_at"] is not None:
         under_way = call["status"] == "executing"
         code = "already_executing" if under_way else "already_finished"
         raise Refused(code, f"The call is {call['status']}; it cannot be cancelled.")
+    check_members(body, "reason")
     reason = str(body.get("reason") or "")
     task = store.tasks.get(call["task"] or "")
     if task is not None and is_pending(task):
@@ -185,19 +185,21 @@ def report(store: Store, caller: Caller, body: Row, identity: str) -> tuple[int,
     caller.require("runs")
     if store.operations[call["operation"]].perform is not None:
         raise Refused("not_executing", "Assent executes this call itself; it takes no result.")
-    check_members(body, "output", "error")
-    if len(body) != 1 or ("error" in body and not isinstance(body["error"], str)):
-        raise invalid("output", "Send either `output` or `error`.")
     if call["status"] != "executing":
         over = call["finished_at"] is not None
         code = "already_finished" if over else "not_executing"
         raise Refused(code, f"The call is {call['status']}.")
+    check_members(body, "output", "error")
+    if len(body) != 1 or ("error" in body and not isinstance(body["error"], (str, dict))):
+        raise invalid("output", "Send either `output` or `error`.")
     ended: dict[str, Any] = {"status": "succeeded", "finished_at": store.stamp()}
     if "output" in body:
         ended["result"] = {"status_code": None, "headers": {}, "body": body["output"]}
     else:
         ended["status"] = "failed"
-        ended["error"] = {"code": "client_error", "detail": body["error"]}
+        given = body["error"]
+        alone = {"code": "client_error", "detail": given}
+        ended["error"] = alone if isinstance(given, str) else given
     call.update(ended)
     store.settle(call["run"])
     return 200, call

@@ -102,10 +102,10 @@ def end_run(verb: str) -> Callable[[Store, Caller, Row, str], tuple[int, Row]]:
     def act(store: Store, caller: Caller, body: Row, identity: str) -> tuple[int, Row]:
         run = store.find(store.runs, identity, caller)
         caller.require("runs")
+        require_open(run)
         check_members(body, member)
         if verb == "fail" and not body.get("error"):
             raise invalid("error", "Say what went wrong.", "required")
-        require_open(run)
         comment = str(body.get("reason") or "")
         _end(store, run, status, "run_ended", comment, by=caller.as_json())
         run["output"] = body.get("output")
@@ -138,9 +138,9 @@ def end_session(verb: str) -> Callable[[Store, Caller, Row, str], tuple[int, Row
     def act(store: Store, caller: Caller, body: Row, identity: str) -> tuple[int, Row]:
         session = store.find(store.sessions, identity, caller)
         caller.require("runs")
-        check_members(body, *(["reason"] if verb == "terminate" else []))
         if session["status"] != "active":
             raise Refused("session_ended", f"The session is {session['status']}.")
+        check_members(body, *(["reason"] if verb == "terminate" else []))
         terminated = verb == "terminate"
         session["status"] = "terminated" if terminated else "ended"
         session["ended_at"] = store.stamp()
