@@ -66,7 +66,7 @@ def _could_decide(member: Person, task: UserTask, named: Iterable[Reviewer]) -> 
 
 
 def sees_context(actor: Actor, task: UserTask) -> bool:
-    """Whether a person sees arguments and text, and not the header alone."""
+    """Whether a person sees arguments and text, and not the header and a masked summary alone."""
     if actor.type != ActorType.USER or is_participant(actor, task):
         return True
     if actor.can(Permission.SEE_ALL_TASKS):
@@ -127,6 +127,11 @@ def may_decide(actor: Actor, task: UserTask) -> str:
     return ""
 
 
+def decides_anything(actor: Actor) -> bool:
+    """Whether a person's roles let them decide; a task for them as its participant is beside it."""
+    return actor.can(Permission.DECIDE_TASKS) or actor.can(Permission.DECIDE_ANOMALIES)
+
+
 def check_may_edit(actor: Actor, task: UserTask) -> None:
     """Refuse whoever may not edit the work (the contract's “who may edit a draft”).
 
@@ -158,4 +163,4 @@ def check_may_comment(actor: Actor, task: UserTask) -> None:
     if actor.type == ActorType.API_KEY:
         actor.require_scope(Scope.RUNS, Scope.DECIDE)
     elif not sees_context(actor, task):
-        raise Forbidden("You see the header of this task only, and cannot comment on it.")
+        raise Forbidden("You see this task masked only, and cannot comment on it.")

@@ -37,6 +37,13 @@ def readable_calls(actor: Actor) -> QuerySet[ToolCall]:
     return _narrowed(actor, rows, "tool_call", **names)
 
 
+def sees_every_session(actor: Actor) -> bool:
+    """Whether this person may know of each session, so that an empty list says there is none."""
+    if any(actor.can(permission) for permission in _EVERYTHING):
+        return True
+    return actor.can(Permission.SEE_OWN_QUEUE) and actor.limited_to is None
+
+
 def call_states_of(actor: Actor, ids: Iterable[UUID]) -> dict[str, str]:
     """The status of each of these calls that this person may know of."""
     rows = readable_calls(actor).filter(pk__in=list(ids)).values_list("pk", "status")
@@ -46,7 +53,7 @@ def call_states_of(actor: Actor, ids: Iterable[UUID]) -> dict[str, str]:
 def _narrowed(
     actor: Actor, rows: QuerySet[Any], member: str, *, hit: str, agent: str, participant: str
 ) -> QuerySet[Any]:
-    if actor.type != ActorType.USER or any(actor.can(permission) for permission in _EVERYTHING):
+    if actor.type != ActorType.USER or sees_every_session(actor):
         return rows
     tasks = UserTask.objects.visible_to(actor).filter(**{member: OuterRef("pk")})
     seen = Q(pk__in=[])
@@ -59,9 +66,7 @@ def _narrowed(
         seen |= Q(Exists(hits))
     for identity in actor.identities:
         seen |= Q(**{f"{participant}__iexact": identity})
-    if actor.can(Permission.SEE_OWN_QUEUE):
-        if actor.limited_to is None:
-            return rows
+    if actor.can(Permission.SEE_OWN_QUEUE) and actor.limited_to is not None:
         seen |= Q(**{f"{agent}__in": actor.limited_to})
     return rows.filter(seen)
 

@@ -51,6 +51,12 @@ def sees_every_task(actor: Actor) -> bool:
     return actor.type != ActorType.USER or any(actor.can(each) for each in everything)
 
 
+def sees_sorts_of_tasks(actor: Actor) -> bool:
+    """Whether an actor's roles show them any tasks but those for them as a person."""
+    some = (Permission.SEE_OWN_QUEUE, Permission.SEE_ANOMALIES)
+    return sees_every_task(actor) or any(actor.can(each) for each in some)
+
+
 def of_open_sorts(actor: Actor) -> Q:
     """The sorts of tasks that an actor sees, whoever the single task names.
 

@@ -107,11 +107,18 @@ def agents_to_filter_by(actor: Actor) -> QuerySet[Agent]:
 
 
 def _of_person(actor: Actor, person: str) -> Q:
-    names = actor.identities if person == "me" else {person}
+    names = actor.identities if person == "me" else _names_of(actor, person)
     mine = Q(pk__in=[])
     for name in names:
         mine |= Q(participant__iexact=name)
     return mine
+
+
+def _names_of(actor: Actor, person: str) -> set[str]:
+    """This name, and where it is a member's user name every other that means that member."""
+    members = Membership.objects.in_workspace(actor.workspace_id).select_related("user")
+    named = members.filter(user__username__iexact=person)
+    return {person}.union(*(member.user.identities for member in named))
 
 
 def _with_text(actor: Actor, text: str) -> Q:
@@ -195,6 +202,13 @@ def page_of(
     found = with_tokens(with_everything(UserTask.objects.filter(pk__in=keys[:size])))
     tasks = sorted(found, key=lambda task: keys.index(task.pk))
     return tasks, len(keys) > size
+
+
+def newest_of(actor: Actor, rows: QuerySet[UserTask]) -> UserTask | None:
+    """Of visible rows the one that was made last, with its place alone."""
+    places = rows.order_by("-created_at", "-pk").only("created_at", "pk")
+    newest = [task for lot in lots_of(actor, places) for task in lot[:1]]
+    return max(newest, key=lambda task: (task.created_at, task.pk), default=None)
 
 
 def with_everything(rows: QuerySet[UserTask]) -> QuerySet[UserTask]:

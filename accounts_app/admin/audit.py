@@ -9,7 +9,9 @@ from django.http.response import HttpResponseBase
 from django.utils import timezone
 
 from accounts_app.backoffice.forms import BackOfficeForm
+from accounts_app.backoffice.lists import say_unread
 from accounts_app.backoffice.pages import Page, register
+from accounts_app.clock import in_utc
 from accounts_app.models import Workspace
 from accounts_app.selectors import AuditFilter, audit_entries, page_of_audit
 from accounts_app.services.audit import VERBS, verify_one
@@ -52,14 +54,19 @@ def read(form: AuditForm) -> AuditFilter:
         verb=typed.get("verb", ""),
         channel=typed.get("channel", ""),
         since=_midnight(typed.get("since")),
-        until=_midnight(until + dt.timedelta(days=1)) if until else None,
+        until=_midnight(until, days_later=1),
     )
 
 
-def _midnight(day: dt.date | None) -> dt.datetime | None:
+def _midnight(day: dt.date | None, *, days_later: int = 0) -> dt.datetime | None:
+    """The start of a day in the reader's zone; None also for one at the edge of all times."""
     if day is None:
         return None
-    return dt.datetime.combine(day, dt.time(), timezone.get_current_timezone())
+    try:
+        day += dt.timedelta(days=days_later)
+        return in_utc(dt.datetime.combine(day, dt.time(), timezone.get_current_timezone()))
+    except (OverflowError, ValueError):
+        return None
 
 
 @register("audit/", "audit")
@@ -73,6 +80,9 @@ class AuditPage(Page):
     def get(self, request: HttpRequest) -> HttpResponseBase:
         form = AuditForm(request.GET or None)
         rows = audit_entries(self.actor, read(AuditForm(request.GET)))
+        numbers = dict.fromkeys(("before", "after"), ("the place in the list", str.isdigit))
+        refused = {name: (f"“{form[name].label}”", lambda _: False) for name in form.errors}
+        say_unread(request, {**numbers, **refused})
         before, after = _number(request, "before"), _number(request, "after")
         found = page_of_audit(rows, before=before, after=after, size=SIZE)
         more = len(found) > SIZE

@@ -16,6 +16,7 @@ from django.utils.text import slugify
 
 from accounts_app import strict_json
 from accounts_app.backoffice.pages import Page
+from accounts_app.backoffice.refusals import in_words, name_of, place_in, steps_of, with_place
 from accounts_app.errors import Conflict, DomainError, Forbidden, Invalid, NotFound
 from accounts_app.states import Permission
 
@@ -42,12 +43,24 @@ class BackOfficeForm(forms.Form):
             return
         for error in refusal.errors:
             field = self.field_of(error.field)
-            text = error.detail if field else f"{error.field}: {error.detail}"
-            self.add_error(field, text)
+            place = self.place_in(field, error.field) if field else name_of(error.field, {})
+            self.add_error(field, with_place(place, error.detail))
+
+    def in_words(self, refusal: DomainError) -> str:
+        """A refusal in one line, for a page that shows it apart from the fields."""
+        labels = {name: str(self[name].label) for name in self.fields}
+        named = {member: labels[name] for member, name in self.members.items() if name in labels}
+        return in_words(refusal, labels | named)
+
+    def place_in(self, field: str, member: str) -> str:
+        """Where in the document that a field holds a fault lies; empty for all of it."""
+        steps = steps_of(member)
+        is_inside = member.startswith("/") and steps[0] == field
+        return " › ".join(place_in(steps[1:])) if is_inside else ""
 
     def field_of(self, member: str) -> str | None:
         """The field of a member: the longest known beginning of its path, or of its pointer."""
-        steps = member.replace("/", ".").split(".")
+        steps = steps_of(member)
         for length in range(len(steps), 0, -1):
             name = ".".join(steps[:length])
             name = self.members.get(name, name)

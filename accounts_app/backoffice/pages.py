@@ -16,6 +16,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.views import View
 
+from accounts_app.backoffice.refusals import in_words
 from accounts_app.backoffice.requests import actor_of, seen_from
 from accounts_app.errors import Conflict, DomainError, Forbidden, NotFound
 from accounts_app.models import User, Workspace
@@ -24,6 +25,7 @@ from accounts_app.services.switching import workspaces_of
 from accounts_app.states import Permission
 
 REFUSED, UNDONE = "accounts_app/refused.html", "Nothing was changed"
+MAX_NAMED = 2  # A sentence that lists more rights than that helps nobody.
 Wrap = Callable[[Callable[..., HttpResponseBase]], Callable[..., HttpResponseBase]]
 
 
@@ -117,7 +119,9 @@ class Page(View):
     def refused(self, refusal: DomainError) -> HttpResponseBase:
         """What a form that our own pages never send gets: the reason, and nothing changed."""
         status = 409 if isinstance(refusal, Conflict) else 422
-        return self.render(template=REFUSED, status=status, title=UNDONE, detail=refusal.detail)
+        return self.render(
+            template=REFUSED, status=status, title=UNDONE, detail=in_words(refusal, {})
+        )
 
     def http_method_not_allowed(
         self, request: HttpRequest, *args: Any, **kwargs: Any
@@ -143,9 +147,12 @@ class Page(View):
             Forbidden: naming what would be needed.
         """
         wanted = self.permissions
-        if wanted and not any(self.actor.can(permission) for permission in wanted):
-            needed = " or ".join(f"“{permission.label}”" for permission in wanted)
-            raise Forbidden(f"Your roles do not include {needed}.")
+        if not wanted or any(self.actor.can(permission) for permission in wanted):
+            return
+        if len(wanted) > MAX_NAMED:
+            raise Forbidden("Your roles do not lead to this page.")
+        needed = " or ".join(permission.label for permission in wanted)
+        raise Forbidden(f"Your roles do not include {needed}.")
 
     def render(
         self, *, template: str = "", status: int = 200, title: str = "", **more: Any
@@ -181,7 +188,7 @@ class Page(View):
         except (NotFound, Forbidden):
             raise
         except DomainError as refusal:
-            messages.error(self.request, refusal.detail)
+            messages.error(self.request, in_words(refusal, {}))
         return HttpResponseRedirect(then)
 
 

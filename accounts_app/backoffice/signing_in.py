@@ -1,10 +1,12 @@
-"""The one sign-in page, throttled by account and address together."""
+"""The one sign-in page, throttled by account and address together; and the forgotten password."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.shortcuts import render
 from django.utils.decorators import method_decorator
 
 if TYPE_CHECKING:
@@ -12,10 +14,13 @@ if TYPE_CHECKING:
 
     class _LoginView(View):
         def get_form_kwargs(self) -> dict[str, Any]: ...
+        def get_context_data(self, **more: Any) -> dict[str, Any]: ...
 
     axes_dispatch: Callable[..., Any]
+    password_reset: Callable[..., HttpResponseBase]
 else:
     from allauth.account.views import LoginView as _LoginView
+    from allauth.account.views import password_reset
     from axes.decorators import axes_dispatch
 
 
@@ -31,6 +36,16 @@ class SignInView(_LoginView):
             kwargs["data"] = data = data.copy()
             data["login"] = data.get("username", "")
         return kwargs
+
+    def get_context_data(self, **more: Any) -> dict[str, Any]:
+        return {**super().get_context_data(**more), "sends_mail": settings.ASSENT_MAIL}
+
+
+def forgotten(request: HttpRequest) -> HttpResponseBase:
+    """A link by mail, or who else can help where no mail is sent."""
+    if not settings.ASSENT_MAIL:
+        return render(request, "account/no_mail.html")
+    return password_reset(request)
 
 
 def attempted_name(request: HttpRequest, credentials: dict[str, Any] | None) -> str:

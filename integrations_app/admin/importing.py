@@ -10,6 +10,7 @@ from django.http.response import HttpResponseBase
 from accounts_app import strict_json
 from accounts_app.backoffice.forms import BackOfficeForm, FormPage, code_area
 from accounts_app.backoffice.pages import register
+from accounts_app.backoffice.refusals import place_in, steps_of
 from accounts_app.errors import DomainError, FieldError, Invalid
 from accounts_app.states import Permission
 from integrations_app import openapi, yaml_documents
@@ -27,6 +28,15 @@ class ImportForm(BackOfficeForm):
         label="OpenAPI 3 document (JSON or YAML)", strip=False, required=False, widget=code_area(12)
     )
     file = forms.FileField(label="or a file", required=False)
+
+    def place_in(self, field: str, member: str) -> str:
+        """An operation is called as the document's readers call it: GET /charges/{id}."""
+        steps = steps_of(member)
+        methods = (*openapi.METHODS, *openapi.OTHER_METHODS)
+        if steps[:2] != ["document", "paths"] or len(steps) < 4 or steps[3] not in methods:
+            return super().place_in(field, member)
+        operation = f"{steps[3].upper()} {steps[2]}"
+        return " › ".join([operation, *place_in(steps[4:])])
 
 
 @register("integrations/<slug:slug>/import/", "integration_import")
@@ -55,11 +65,10 @@ class ImportPage(FormPage):
             return self.show(form, status=422)
         try:
             document = _document(_text_of(form))
-            if "select" not in request.POST:
-                return self._choose(document)
-            done = import_openapi(
-                self.actor, self.row, document=document, select=request.POST.getlist("select")
-            )
+            selected = request.POST.getlist("select")
+            if not selected:
+                return self._choose(document, again="chosen" in request.POST)
+            done = import_openapi(self.actor, self.row, document=document, select=selected)
         except DomainError as refusal:
             form.refuse(refusal)
             return self.show(form, status=422)
@@ -74,12 +83,15 @@ class ImportPage(FormPage):
             unasked=sum(not row.asks_first for row in operations),
         )
 
-    def _choose(self, document: Any) -> HttpResponseBase:
+    def _choose(self, document: Any, *, again: bool) -> HttpResponseBase:
+        """Ask which operations; once more, and saying so, where nobody chose any."""
         openapi.check_document(document)
         present = set(self.row.operations.values_list("slug", flat=True))
         places = [(place, _is_there(place, present)) for place in openapi.places(document)]
         return self.render(
+            status=422 if again else 200,
             template="integrations_app/import_choice.html",
+            again=again,
             integration=self.row,
             # As JSON and without spaces: YAML of a mebibyte would grow beyond it in a form.
             document=json.dumps(document, ensure_ascii=False, separators=(",", ":")),

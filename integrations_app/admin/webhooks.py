@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils.text import slugify
 
 from accounts_app.backoffice.forms import BackOfficeForm, FormPage
-from accounts_app.backoffice.lists import listed
+from accounts_app.backoffice.lists import listed, say_unread
 from accounts_app.backoffice.pages import Page, register
 from accounts_app.errors import FieldError, Invalid, NotFound
 from accounts_app.states import Permission
@@ -167,7 +167,9 @@ class WebhookPage(WebhookBase, WebhookEditor):
     def more(self) -> dict[str, Any]:
         rows = self.row.deliveries.select_related("event").order_by("-created_at", "-pk")
         status = self.request.GET.get("status", "")
-        if status in DeliveryStatus.values:
+        say_unread(self.request, {"status": ("the state", DeliveryStatus.values.__contains__)})
+        status = status if status in DeliveryStatus.values else ""
+        if status:
             rows = rows.filter(status=status)
         wants_settings = self.request.GET.get("tab") == "settings" or self.request.method == "POST"
         return {

@@ -9,7 +9,7 @@ from django.urls import reverse
 from accounts_app.backoffice.pages import Page, register
 from accounts_app.errors import FieldError, Invalid
 from accounts_app.links import page_path
-from tasks_app.admin.cards import Typed
+from tasks_app.admin.card import Typed
 from tasks_app.admin.handing import EXTENSIONS, acts_of
 from tasks_app.admin.task import TaskPage
 from tasks_app.services.claims import claim, next_task, release, take_over

@@ -10,17 +10,22 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
 from accounts_app.backoffice.pages import Page, register
+from accounts_app.backoffice.refusals import in_words
 from accounts_app.clock import db_now
 from accounts_app.errors import DomainError
 from tasks_app.admin.arguments import Row
-from tasks_app.admin.cards import Card, cards_of
+from tasks_app.admin.card import Card
+from tasks_app.admin.cards import cards_of
 from tasks_app.admin.request import ROWS_FOLD
 from tasks_app.admin.task import FOLDED, check_opened, read_revision
+from tasks_app.admin.text import one_line
 from tasks_app.kinds import Answer
 from tasks_app.models import UserTask
 from tasks_app.selectors import with_everything, with_tokens
 from tasks_app.services.bulk import MAX_ITEMS, BulkItem, bulk_decide
 from tasks_app.services.deciding import Decide
+
+BRIEF = 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +47,29 @@ class Cell:
     Args:
         row: the argument; None where this task has none at that place.
         is_odd: most of the others have another value there.
+        head: what its column is called.
     """
 
     row: Row | None
     is_odd: bool
+    head: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One of the tasks.
+
+    Args:
+        card: the task.
+        cells: the arguments that differ among all.
+        brief: the beginning of what an agent hands over or says, where there is no request.
+        lacks: labels of the actions that others offer and this one does not.
+    """
+
+    card: Card
+    cells: Sequence[Cell]
+    brief: str
+    lacks: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +77,8 @@ class Preview:
     """What would be decided together.
 
     Args:
-        cards: the tasks, with the arguments that differ among them.
+        head: what all of them are.
+        lines: the tasks, with what differs among them.
         heads: of the arguments that differ.
         same: the arguments that are the same for all.
         skipped: tasks that are left out, and why.
@@ -62,7 +87,8 @@ class Preview:
         folded: so many have folded parts, which are opened and let through on their own card.
     """
 
-    cards: Sequence[tuple[Card, Sequence[Cell]]]
+    head: str
+    lines: Sequence[Line]
     heads: Sequence[Row]
     same: Sequence[Row]
     skipped: Sequence[tuple[str, str]]
@@ -98,7 +124,7 @@ class BulkPage(Page):
     def _preview(self, chosen: Sequence[Chosen], refusal: str = "") -> HttpResponse:
         cards = self._cards(chosen)
         preview = preview_of(cards, chosen)
-        kept = {card.task.pk for card, _ in preview.cards}
+        kept = {line.card.task.pk for line in preview.lines}
         return self.render(
             preview=preview,
             chosen=[each.text for each in chosen if each.id in kept],
@@ -145,7 +171,9 @@ def _answer(refusal: DomainError | None) -> str:
         return ""
     if refusal.code == FOLDED:
         return "Parts of what would be sent are folded: open them on its own card, decide there."
-    return refusal.detail
+    if refusal.code == "unknown_action":
+        return "This action is not offered on it; decide it on its own card."
+    return in_words(refusal, {})
 
 
 def _chosen(texts: Sequence[str]) -> list[Chosen]:
@@ -178,23 +206,46 @@ def preview_of(cards: dict[UUID, Card], chosen: Sequence[Chosen]) -> Preview:
     differing = [
         pointer for pointer in pointers if len({_text(each, pointer) for each in rows}) > 1
     ]
+    heads = [next(each[pointer] for each in rows if pointer in each) for pointer in differing]
     usual = {
         pointer: Counter(_text(each, pointer) for each in rows).most_common(1)[0]
         for pointer in differing
     }
+    actions = _actions(together)
     lines = [
-        (card, [_cell(each, pointer, usual[pointer], len(rows)) for pointer in differing])
+        Line(
+            card,
+            [
+                _cell(each, pointer, usual[pointer], len(rows), head.label or head.name)
+                for pointer, head in zip(differing, heads, strict=True)
+            ],
+            "" if card.request else one_line(card.work.text or card.said.text, BRIEF),
+            _lacks(card, actions),
+        )
         for card, each in zip(together, rows, strict=True)
     ]
     return Preview(
-        cards=lines,
-        heads=[next(each[pointer] for each in rows if pointer in each) for pointer in differing],
+        head=_head(together),
+        lines=lines,
+        heads=heads,
         same=[rows[0][pointer] for pointer in pointers if pointer not in differing],
         skipped=skipped,
-        actions=_actions(together),
+        actions=actions,
         has_masked=any(row.kind == "masked" for each in rows for row in each.values()),
         folded=sum(bool(card.request and card.request.value_folds) for card in together),
     )
+
+
+def _head(cards: Sequence[Card]) -> str:
+    """The title that all have from their operation, or the kind of what agents wrote."""
+    if not cards:
+        return ""
+    return cards[0].title if cards[0].request else cards[0].task.get_kind_display()
+
+
+def _lacks(card: Card, actions: Sequence[tuple[str, str, int]]) -> list[str]:
+    offered = {action.name for action in card.actions}
+    return [label for name, label, _ in actions if name not in offered]
 
 
 def _sort(card: Card) -> tuple[str, ...]:
@@ -232,10 +283,12 @@ def _text(rows: dict[str, Row], pointer: str) -> str | None:
     return rows[pointer].value.text if pointer in rows else None
 
 
-def _cell(rows: dict[str, Row], pointer: str, usual: tuple[str | None, int], number: int) -> Cell:
+def _cell(
+    rows: dict[str, Row], pointer: str, usual: tuple[str | None, int], number: int, head: str
+) -> Cell:
     value, count = usual
     is_odd = count > number / 2 and _text(rows, pointer) != value
-    return Cell(rows.get(pointer), is_odd)
+    return Cell(rows.get(pointer), is_odd, head)
 
 
 def _actions(cards: Sequence[Card]) -> list[tuple[str, str, int]]:

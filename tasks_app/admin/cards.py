@@ -4,7 +4,6 @@ import datetime as dt
 import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -12,151 +11,22 @@ from accounts_app.errors import Forbidden
 from accounts_app.models import User
 from accounts_app.scoping import Actor
 from accounts_app.states import ActorType, Permission
-from integrations_app.actions import Action, from_json
-from integrations_app.states import CALL_OPEN, CallStatus
-from tasks_app.admin.reasons import Reason, reasons_of
+from integrations_app.actions import from_json
+from integrations_app.models import ToolCall
+from integrations_app.pointers import MASK
+from tasks_app.admin.card import Card, Earlier, Trouble, Typed
+from tasks_app.admin.reasons import reasons_of
 from tasks_app.admin.request import RequestShown, request_of
 from tasks_app.admin.text import NOTHING, Shown, one_line, shown, visible
 from tasks_app.models import Comment, UserTask, Vote
 from tasks_app.policies import check_may_edit, may_decide, sees_context
 from tasks_app.selectors import earlier_decisions, lookers_of, token_of
-from tasks_app.states import ANOMALIES, About, Kind, TaskStatus
+from tasks_app.services.drafts import edited_by
+from tasks_app.services.voting import voter_of
+from tasks_app.states import About, TaskStatus
 
 EVERYTHING_MASKED = ("",)
-CALL_STYLES = {
-    CallStatus.SUCCEEDED: "good",
-    CallStatus.FAILED: "bad",
-    CallStatus.REJECTED: "bad",
-    CallStatus.BLOCKED: "bad",
-    CallStatus.UNKNOWN: "warn",
-    CallStatus.TIMED_OUT: "warn",
-    CallStatus.CANCELLED: "",
-}
 EARLIER_SHOWN = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Typed:
-    """What somebody has typed into a card, kept whatever becomes of it.
-
-    Args:
-        action: what was pressed.
-        comment: said with the decision.
-        value: the answer.
-        aside: typed into a form beside the decision.
-    """
-
-    action: str = ""
-    comment: str = ""
-    value: str = ""
-    aside: str = ""
-
-    def __bool__(self) -> bool:
-        return bool(self.text)
-
-    @property
-    def text(self) -> str:
-        """All of it, for whoever wants to copy it."""
-        return "\n".join(filter(None, (self.value, self.comment, self.aside)))
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """Why what was sent was not done; nothing was changed.
-
-    Args:
-        text: one sentence.
-        is_conflict: somebody or something was faster.
-        field: the field it is about, if it is one.
-        opens_folds: what was folded has to be looked at first.
-    """
-
-    text: str
-    is_conflict: bool = False
-    field: str = ""
-    opens_folds: bool = False
-
-    @property
-    def is_in_form(self) -> bool:
-        """Whether the card shows it beside the field that it is about."""
-        return self.opens_folds or self.field in ("action", "value", "comment", "reason")
-
-
-@dataclass(frozen=True, slots=True)
-class Earlier:
-    """What became of the same operation for the same agent, lately."""
-
-    counts: Sequence[tuple[str, int]]
-    newest: Sequence[UserTask]
-    total: int
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """Everything that the template of a card reads."""
-
-    task: UserTask
-    token: str
-    is_open: bool
-    sees_context: bool
-    can_reveal_with_reason: bool
-    cannot_decide: str
-    title: str
-    title_is_agents: bool
-    summary: str
-    request: RequestShown | None
-    said: Shown
-    work: Shown
-    why: Sequence[Reason]
-    earlier: Earlier | None
-    actions: Sequence[Action]
-    reviewers: str
-    votes: Sequence[Vote]
-    comments: Sequence[Comment]
-    claim: str
-    looking: str
-    is_mine: bool
-    can_edit: bool
-    due: str
-    outcome: str
-    outcome_style: str
-    decided_by_email: str
-    typed: Typed = Typed()
-    trouble: Trouble | None = None
-    is_alone: bool = False
-    options: Sequence[Mapping[str, str]] = field(default_factory=list)
-
-    @property
-    def can_decide(self) -> bool:
-        broken = self.request is not None and bool(self.request.problem)
-        return self.is_open and not self.cannot_decide and not broken and self.sees_context
-
-    @property
-    def opens_folds(self) -> bool:
-        return self.trouble is not None and self.trouble.opens_folds
-
-    @property
-    def call_style(self) -> str:
-        """Of the badge that says where the call stands."""
-        call = self.task.tool_call
-        return CALL_STYLES.get(CallStatus(call.status), "accent") if call else ""
-
-    @property
-    def is_followed(self) -> bool:
-        """Whether it was decided and its call has not come to its end."""
-        call = self.task.tool_call
-        return not self.is_open and call is not None and call.status in CALL_OPEN
-
-    @property
-    def tone(self) -> str:
-        return "bad" if self.task.kind in ANOMALIES else "accent"
-
-    @property
-    def answer_kind(self) -> str:
-        """Which answer fields the card has."""
-        kinds = {Kind.MULTI_OPTION: "options", Kind.NUMBER: "number", Kind.TEXT: "text"}
-        answered = {**kinds, Kind.AITL_ESCALATION: "text"}
-        return answered.get(Kind(self.task.kind), "")
 
 
 def cards_of(
@@ -184,7 +54,7 @@ def cards_of(
     ids = [task.pk for task in tasks]
     votes, comments = _by_task(Vote, ids), _by_task(Comment, ids)
     emails = _emails(tasks)
-    looking = lookers_of(actor, ids, now)
+    looking, editors = lookers_of(actor, ids, now), edited_by(tasks)
     cards = []
     for task in tasks:
         by = (task.decided_by or {}).get("id", "")
@@ -198,6 +68,7 @@ def cards_of(
                 votes=[vote for vote in votes[task.pk] if vote.revision == task.revision],
                 comments=comments[task.pk],
                 looking=looking[task.pk],
+                editor=editors.get(task.pk, ""),
                 decided_by_email=emails.get(by, ""),
                 alone=alone,
                 typed=typed or Typed(),
@@ -217,6 +88,7 @@ def _card(
     votes: Sequence[Vote],
     comments: Sequence[Comment],
     looking: Sequence[str],
+    editor: str,
     decided_by_email: str,
     alone: bool,
     typed: Typed,
@@ -227,16 +99,17 @@ def _card(
     seen = full or (masked and revealed)
     is_open = task.status == TaskStatus.PENDING
     outcome, style = outcome_of(task)
+    voted = _voted(actor, task, votes)
     return Card(
         task=task,
         token=token_of(task, looking),
         is_open=is_open,
         sees_context=seen,
         can_reveal_with_reason=masked and not revealed,
-        cannot_decide=may_decide(actor, task) if is_open else "",
+        cannot_decide=(may_decide(actor, task) or voted) if is_open else "",
         title=visible(task.title),
         title_is_agents=task.tool_call is None,
-        summary=_summary(task) if full else "",
+        summary=_summary(task, hides=not full),
         request=_request(task, full=full, masked=masked, revealed=revealed, alone=alone),
         said=shown(task.description) if seen else NOTHING,
         work=_work(task) if seen else NOTHING,
@@ -248,7 +121,8 @@ def _card(
         comments=comments if seen else (),
         claim=_claim(actor, task, now),
         looking=_looking(looking) if is_open else "",
-        can_edit=is_open and seen and _may_edit(actor, task),
+        edited_by=visible(editor) if seen else "",
+        can_edit=is_open and seen and not voted and _may_edit(actor, task),
         is_mine=_claim(actor, task, now) == "you",
         due=due_style(task, now) if is_open else "",
         outcome=outcome,
@@ -282,15 +156,30 @@ def _work(task: UserTask) -> Shown:
     return shown(json.dumps(task.draft, ensure_ascii=False, indent=2), limit=1200)
 
 
-def _summary(task: UserTask) -> str:
-    """The arguments in a line, masked, to tell tasks of one operation apart in a list."""
-    if task.tool_call is None:
+def _summary(task: UserTask, *, hides: bool) -> str:
+    """The arguments in a line, masked, to tell tasks of one operation apart in a list.
+
+    Args:
+        task: whose call.
+        hides: every value is masked, and only names that the operation itself has are told.
+    """
+    call = task.tool_call
+    if call is None:
         return ""
+    if hides:
+        return " · ".join(f"{name}: {MASK}" for name in _declared(call))
     parts = [
         f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
-        for name, value in task.tool_call.arguments.items()
+        for name, value in call.arguments.items()
     ]
     return one_line(" · ".join(parts), 200)
+
+
+def _declared(call: ToolCall) -> list[str]:
+    """The names of the given arguments that the schema has; others are the agent's own words."""
+    properties = call.operation.parameters.get("properties")
+    known = properties if isinstance(properties, dict) else {}
+    return [one_line(name, 120) for name in call.arguments if name in known]
 
 
 def _earlier(task: UserTask, found: Mapping[tuple[UUID, UUID], list[UserTask]]) -> Earlier | None:
@@ -309,6 +198,16 @@ def _reviewers(task: UserTask) -> str:
     """The names of the reviewers, as they were given."""
     named = task.reviewers or {}
     return visible(", ".join([*named.get("users", []), *named.get("groups", [])])) or "others"
+
+
+def _voted(actor: Actor, task: UserTask, votes: Sequence[Vote]) -> str:
+    """What this person voted on the present revision; each has one vote."""
+    mine = next((vote for vote in votes if vote.voter == voter_of(actor)), None)
+    if mine is None:
+        return ""
+    labels = {action.name: action.label for action in from_json(task.actions)}
+    label = one_line(labels.get(mine.action, mine.action))
+    return f"You voted “{label}”; it waits for others."
 
 
 def _claim(actor: Actor, task: UserTask, now: dt.datetime) -> str:
@@ -359,7 +258,7 @@ def outcome_of(task: UserTask) -> tuple[str, str]:
     if task.status == TaskStatus.CANCELLED:
         return "Cancelled", ""
     if task.timed_out:
-        return "Timed out", "warn"
+        return f"Timed out: {_label(task)}" if task.action else "Timed out", "warn"
     action: dict[str, Any] = next(
         (item for item in task.actions if item["name"] == task.action), {}
     )

@@ -17,7 +17,7 @@ from django.utils.dateparse import parse_datetime
 
 from accounts_app.backoffice.forms import said
 from accounts_app.backoffice.pages import Page, register
-from accounts_app.clock import db_now
+from accounts_app.clock import db_now, in_utc
 from accounts_app.errors import Conflict, DomainError, FieldError, Forbidden, Invalid, NotFound
 from accounts_app.links import page_path
 from accounts_app.models import Agent
@@ -166,11 +166,11 @@ def _moment(text: str) -> dt.datetime | None:
         return None
     try:
         moment = parse_datetime(text)
+        if moment is not None:
+            return in_utc(moment)
     except ValueError:
-        moment = None
-    if moment is None:
-        raise Invalid([FieldError("until", "invalid_value", "Must be a date and a time.")])
-    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+        pass
+    raise Invalid([FieldError("until", "invalid_value", "Must be a date and a time.")])
 
 
 @register("guard/incidents/<uuid:pk>/contain/<slug:act>/", "incident_contain")

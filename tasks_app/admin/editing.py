@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from accounts_app import strict_json
 from accounts_app.backoffice.pages import register
+from accounts_app.backoffice.refusals import in_words
 from accounts_app.errors import DomainError, FieldError, Forbidden, Invalid, NotFound, ParseError
 from accounts_app.links import page_path
 from integrations_app.actions import from_json
@@ -73,7 +74,7 @@ class EditPage(TaskPage):
             return self.form(task, task.draft, revision, refusal=refusal, status=422)
         if form.get("step") == "change":
             return self.form(task, draft, revision)
-        if form.get("step") not in ("save", "decide"):
+        if form.get("step") != "save" and not form.get("action"):
             return self.preview(task, draft, revision)
         try:
             self.save(task, draft, revision)
@@ -159,7 +160,8 @@ class EditPage(TaskPage):
             fields=[(field, typed[field.name]) for field in fields],
             raw=posted.get("raw") or (draft if is_text else _text(draft)),
             is_text=is_text,
-            refusal=refusal,
+            comment=posted.get("comment", ""),
+            refusal=in_words(refusal, labels_of(task, fields)) if refusal else "",
             opens_raw="raw" in posted or not fields,
         )
 
@@ -178,6 +180,7 @@ class EditPage(TaskPage):
             revision=revision,
             lines=lines,
             raw=draft if isinstance(draft, str) else _text(draft),
+            comment=self.request.POST.get("comment", ""),
             actions=actions if len(actions) <= 6 else (),
         )
 
@@ -192,6 +195,15 @@ def fields_of(task: UserTask, draft: Any) -> list[Field]:
     required = schema.get("required") or ()
     names = [*parts, *(name for name in draft if name not in parts)]
     return [_field(name, parts.get(name), draft, name in required) for name in names]
+
+
+def labels_of(task: UserTask, fields: Sequence[Field]) -> dict[str, str]:
+    """What the form calls each part of the work; the service names them by where they lie."""
+    whole = "Draft" if task.tool_call is None else "Arguments"
+    labels = {"raw": whole, "draft": whole}
+    for field in fields:
+        labels |= {field.key: field.label, f"draft.{field.name}": field.label}
+    return labels
 
 
 def _field(name: str, part: Any, draft: Mapping[str, Any], required: bool) -> Field:
@@ -235,7 +247,7 @@ def _kind(part: Mapping[str, Any], value: Any, present: bool) -> str:
 def _value(field: Field, text: str) -> Any:
     if text == MASK or field.kind in ("text", "long", "enum"):
         return text
-    return _json(text, field.name)
+    return _json(text, field.key)
 
 
 def _json(text: str, name: str) -> Any:
@@ -243,7 +255,7 @@ def _json(text: str, name: str) -> Any:
         return strict_json.loads(text.encode())
     except (ParseError, UnicodeEncodeError) as error:
         raise Invalid(
-            [FieldError(name, "invalid_value", f"Is no acceptable JSON: {error}")]
+            [FieldError(name, "invalid_value", f"This is no acceptable JSON: {error}")]
         ) from error
 
 

@@ -1,10 +1,10 @@
-"""What the address of the Approvals page asks for; anything else in it is passed over."""
+"""What the address of the Approvals page asks for; anything else in it is passed over, aloud."""
 
 import base64
 import binascii
 import datetime as dt
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
@@ -13,6 +13,7 @@ from uuid import UUID
 from django.http import QueryDict
 from django.utils import timezone
 
+from accounts_app.clock import in_utc
 from tasks_app.scoping import NEVER
 from tasks_app.selectors import COMPLETED, PENDING, SORTS, Wanted
 from tasks_app.states import GROUPS
@@ -64,9 +65,21 @@ def _day(text: str, days_later: int) -> dt.datetime | None:
     """The start of a day in the reader's zone."""
     try:
         day = dt.date.fromisoformat(text) + dt.timedelta(days=days_later)
-        return timezone.make_aware(dt.datetime.combine(day, dt.time()))
+        return in_utc(timezone.make_aware(dt.datetime.combine(day, dt.time())))
     except (ValueError, OverflowError):
         return None
+
+
+READ: Mapping[str, tuple[str, Callable[[str], Any]]] = {
+    "tab": ("the tab", TABS.__contains__),
+    "kind": ("the kind", GROUPS.__contains__),
+    "flag": ("the choice “only”", FLAGS.__contains__),
+    "sort": ("the order", SORT_LABELS.__contains__),
+    "from": ("the day “from”", lambda text: _day(text, 0)),
+    "to": ("the day “until”", lambda text: _day(text, 1)),
+    "after": ("the place in the list", lambda text: after_of(text)),
+}
+"""What `wanted_of` reads, in the words of people, and how."""
 
 
 def is_filtered(wanted: Wanted) -> bool:
@@ -85,10 +98,10 @@ def after_of(text: str) -> tuple[dt.datetime, UUID] | None:
     """Where a stretch of the list begins; None for the top, or for what we did not write."""
     try:
         moment, key = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-        position = dt.datetime.fromisoformat(moment), UUID(key)
+        given = dt.datetime.fromisoformat(moment)
+        return (in_utc(given), UUID(key)) if given.tzinfo else None
     except (ValueError, TypeError, AttributeError, binascii.Error, RecursionError):
         return None
-    return position if position[0].tzinfo else None
 
 
 def after_text(row: Any, sort: str) -> str:

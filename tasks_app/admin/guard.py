@@ -4,11 +4,12 @@ from collections.abc import Callable
 from uuid import UUID
 
 from django.contrib import messages
+from django.db.models import Case, When
 from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 
 from accounts_app.backoffice.forms import said
-from accounts_app.backoffice.lists import listed
+from accounts_app.backoffice.lists import listed, say_unread
 from accounts_app.backoffice.pages import Page, register
 from accounts_app.clock import db_now
 from accounts_app.errors import DomainError, Forbidden, NotFound
@@ -25,6 +26,7 @@ from tasks_app.models import UserTask
 
 READ = (Permission.SEE_ANOMALIES, Permission.SEE_ALL_TASKS, Permission.READ_AUDIT)
 SHOWN = 50
+_GRAVITY = Case(*(When(severity=each, then=rank) for rank, each in enumerate(Severity)))
 Act = Callable[["IncidentActPage", Incident], str]
 
 
@@ -47,7 +49,11 @@ class GuardPage(Page):
             precision=guard_figures.precision_by_rule(hits, capped),
             agents=guard_figures.hits_by_agent(hits, capped),
             failing=guard_figures.failures_by_rule(hits),
-            newest=list(open_ones.select_related("rule", "agent", "operation__integration")[:8]),
+            worst=list(
+                open_ones.select_related("rule", "agent", "operation__integration").order_by(
+                    _GRAVITY.desc(), "-last_seen_at", "-pk"
+                )[:8]
+            ),
             frozen=list(frozen),
             screens=workspace_settings(self.actor.workspace_id).guard,
             now=now,
@@ -66,13 +72,20 @@ class IncidentsPage(Page):
         rows = Incident.objects.visible_to(self.actor).select_related(
             "rule", "agent", "operation__integration", "assignee"
         )
-        status = request.GET.get("status", "unresolved")
+        statuses = {"unresolved": "Unresolved", **dict(IncidentStatus.choices), "all": "All"}
+        known = {
+            "status": ("the status", statuses.__contains__),
+            "severity": ("the severity", Severity.values.__contains__),
+        }
+        say_unread(request, known)
+        status, severity = request.GET.get("status", ""), request.GET.get("severity", "")
+        status = status if status in statuses else "unresolved"
         if status == "unresolved":
             rows = rows.of_statuses(*INCIDENT_OPEN)
-        elif status in IncidentStatus.values:
+        elif status != "all":
             rows = rows.filter(status=status)
-        severity = request.GET.get("severity", "")
-        if severity in Severity.values:
+        severity = severity if severity in Severity.values else ""
+        if severity:
             rows = rows.filter(severity=severity)
         if request.GET.get("mine"):
             rows = rows.filter(assignee=self.actor.user_id)
@@ -82,7 +95,8 @@ class IncidentsPage(Page):
             chosen=status,
             severity=severity,
             mine=bool(request.GET.get("mine")),
-            statuses=[("unresolved", "Unresolved"), *IncidentStatus.choices, ("all", "All")],
+            statuses=list(statuses.items()),
+            may_write=self.actor.can(Permission.DECIDE_ANOMALIES),
             severities=Severity.choices,
             now=db_now(),
         )

@@ -75,7 +75,7 @@ class PreviewPart(Page):
         try:
             sketch = sketch_of(sketch_operation(self.actor, parent, slug, read(form)))
         except DomainError as refusal:
-            return self.part(template, problem=refusal.detail)
+            return self.part(template, problem=form.in_words(refusal))
         return self.part(template, sketch=sketch)
 
 

@@ -19,7 +19,7 @@ NUMBERS: dict[str, tuple[str, Q]] = {
     "hits": ("Hit", HIT),
     "approved": ("Hit, and approved by people", HIT & Q(decided="approved")),
     "rejected": ("Hit, and rejected by people", HIT & Q(decided="rejected")),
-    "none": ("Hit, and nobody decided", HIT & Q(decided="none")),
+    "none": ("Hit, and nobody decided on it", HIT & Q(decided="none")),
     "missed": ("Missed: rejected by people, and not hit", Q(effect="")),
     **{effect.value: (f"Hit: {effect.label}", Q(effect=effect)) for effect in GuardEffect},
 }

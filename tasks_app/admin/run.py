@@ -10,15 +10,16 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponse
 
 from accounts_app.backoffice.pages import Page, register
-from accounts_app.clock import db_now
+from accounts_app.clock import db_now, in_utc
 from accounts_app.errors import NotFound
 from accounts_app.states import Permission
 from guard_app.states import GuardEffect
 from integrations_app.models import Run, ToolCall
 from integrations_app.states import CALL_OPEN, CallStatus, RunStatus
-from tasks_app.admin.cards import CALL_STYLES, EVERYTHING_MASKED, cards_of, outcome_of
+from tasks_app.admin.card import CALL_STYLES
+from tasks_app.admin.cards import EVERYTHING_MASKED, cards_of, outcome_of
 from tasks_app.admin.request import request_of
-from tasks_app.admin.text import NOTHING, Shown, one_line, shown
+from tasks_app.admin.text import NOTHING, Shown, one_line, shown, visible
 from tasks_app.models import UserTask
 from tasks_app.policies import sees_context
 from tasks_app.reading import readable_calls, readable_runs, reads_run
@@ -157,7 +158,7 @@ class CallPage(Page):
             request_shown=self._request(call, full),
             attempts=call.attempt_rows.order_by("fence") if full else [],
             result=_result(call.result) if full else None,
-            error=_json(call.error) if full else None,
+            error=_error(call.error) if full else None,
             said=shown(call.reason) if full else NOTHING,
         )
 
@@ -189,6 +190,15 @@ def _json(value: Any) -> Shown | None:
     return shown(json.dumps(value, ensure_ascii=False, indent=2), limit=2000)
 
 
+def _error(error: Any) -> Mapping[str, Any] | None:
+    """What went wrong: our own code and sentence, or whatever an agent says of its own run."""
+    if error is None:
+        return None
+    if isinstance(error, dict) and error.keys() == {"code", "detail"}:
+        return {"code": one_line(str(error["code"])), "text": visible(str(error["detail"]))}
+    return {"code": "", "text": _json(error)}
+
+
 def _id(text: str) -> UUID | None:
     try:
         return UUID(text)
@@ -199,6 +209,6 @@ def _id(text: str) -> UUID | None:
 def _moment(text: str) -> dt.datetime | None:
     try:
         moment = dt.datetime.fromisoformat(text)
+        return in_utc(moment) if moment.tzinfo else None
     except ValueError:
         return None
-    return moment if moment.tzinfo else None

@@ -8,6 +8,7 @@ from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
+from accounts_app.backoffice.lists import say_unread
 from accounts_app.backoffice.pages import Page, register
 from accounts_app.clock import db_now
 from accounts_app.errors import DomainError, Forbidden, NotFound
@@ -21,7 +22,7 @@ from tasks_app.admin.filters import after_of, after_text, link_with
 from tasks_app.admin.run import RUN_STYLES
 from tasks_app.admin.text import one_line
 from tasks_app.models import UserTask
-from tasks_app.reading import readable_sessions
+from tasks_app.reading import readable_sessions, sees_every_session
 from tasks_app.services.ending import end_by_person, get_session, may_end, what_ends
 
 READERS = (
@@ -31,6 +32,10 @@ READERS = (
     Permission.SEE_ANOMALIES,
     Permission.SEE_MASKED,
 )
+READ = {
+    "status": ("the status", SessionStatus.values.__contains__),
+    "after": ("the place in the list", after_of),
+}
 PAGE_SIZE = 40
 MAX_RUNS = 200
 STYLES = {SessionStatus.ACTIVE: "accent", SessionStatus.TERMINATED: "bad"}
@@ -55,7 +60,8 @@ class SessionsPage(Page):
         query = request.GET
         rows = readable_sessions(self.actor)
         status = query.get("status", "")
-        if status in SessionStatus.values:
+        status = status if status in SessionStatus.values else ""
+        if status:
             rows = rows.filter(status=status)
         if agent := query.get("agent", "").replace("\0", ""):
             rows = rows.filter(agent__slug=agent)
@@ -65,6 +71,7 @@ class SessionsPage(Page):
             rows = rows.filter(created_at__lt=after[0]) | rows.filter(
                 created_at=after[0], pk__lt=after[1]
             )
+        say_unread(request, READ)
         found = list(with_waiting(rows, self.actor).order_by("-created_at", "-pk")[: PAGE_SIZE + 1])
         sessions = found[:PAGE_SIZE]
         more = after_text(sessions[-1], "newest") if len(found) > PAGE_SIZE else ""
@@ -76,6 +83,8 @@ class SessionsPage(Page):
             agents=Agent.objects.visible_to(self.actor).order_by("name").only("name", "slug"),
             more_link=f"{link_with(query)}&after={more}" if more else "",
             is_filtered=bool(status or agent or text),
+            sees_every_session=sees_every_session(self.actor),
+            may_manage=self.actor.can(Permission.MANAGE_WORKSPACE),
         )
 
 

@@ -13,6 +13,7 @@ from accounts_app import strict_json
 from accounts_app.api.fields import parse_id
 from accounts_app.backoffice.pages import Page, register
 from accounts_app.clock import db_now
+from accounts_app.crypto import Unreadable
 from accounts_app.errors import (
     Conflict,
     DomainError,
@@ -25,15 +26,18 @@ from accounts_app.errors import (
 )
 from accounts_app.links import page_path
 from integrations_app.actions import from_json
-from tasks_app.admin.cards import Card, Trouble, Typed, cards_of
+from integrations_app.pointers import MASK, mask
+from tasks_app.admin.card import Card, Trouble, Typed
+from tasks_app.admin.cards import cards_of
 from tasks_app.admin.handing import acts_of
 from tasks_app.admin.request import request_of
 from tasks_app.admin.text import Shown, shown, visible
 from tasks_app.kinds import Answer
 from tasks_app.models import UserTask
+from tasks_app.policies import decides_anything
 from tasks_app.selectors import history_of, with_everything, with_tokens
 from tasks_app.services.deciding import Decide, decide
-from tasks_app.services.drafts import difference
+from tasks_app.services.drafts import difference, hidden_edits
 from tasks_app.services.revealing import reveal
 from tasks_app.states import Kind
 
@@ -67,6 +71,7 @@ class TaskPage(Page):
             status=status,
             title=card.title,
             card=card,
+            serves=card.can_decide or decides_anything(self.actor),
             history=history_of(card.task) if card.sees_context else [],
             acts=acts_of(self.actor, card.task) if card.is_open else None,
             changes=_changes(card.task) if card.sees_context else [],
@@ -178,10 +183,21 @@ def _stops(task: UserTask, action: str) -> bool:
 
 
 def _changes(task: UserTask) -> list[tuple[str, str]]:
-    """What was edited since the task was made, as a difference; sensitive values are masked."""
-    if task.initial_work is None or task.initial_work == task.draft:
+    """What was edited since the task was made, as a difference.
+
+    Sensitive values are masked; of those that were edited it is said that they were.
+    """
+    hidden = _hidden(task) if task.revision > 1 else []
+    if task.initial_work is None or (task.initial_work == task.draft and not hidden):
         return []
-    return diff_lines(task.initial_work, task.draft)
+    return diff_lines(task.initial_work, mask(task.draft, hidden, f"{MASK} edited"))
+
+
+def _hidden(task: UserTask) -> list[str]:
+    try:
+        return hidden_edits(task)
+    except Unreadable:
+        return []  # The card says that the call cannot be read.
 
 
 def diff_lines(before: Any, after: Any) -> list[tuple[str, str]]:

@@ -21,7 +21,7 @@ QUIET = [
 ]
 CHROMIUM = "/usr/bin/chromium"
 # How long a page may take on a busy machine, in ms; how fast it is is measured elsewhere.
-PATIENCE = 30_000
+PATIENCE = 90_000
 expect.set_options(timeout=PATIENCE)
 
 

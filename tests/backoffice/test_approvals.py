@@ -182,16 +182,17 @@ def test_a_post_without_its_token_is_refused(world: World) -> None:
     assert not Decision.objects.exists()
 
 
-def test_a_viewer_sees_the_header_only(world: World) -> None:
+def test_a_viewer_sees_the_header_and_a_masked_summary_only(world: World) -> None:
     task = refund(world, 73497349, reason="Because of the canary.")
     html = page("bob")
     assert "Payments: Refund a charge" in html
     for hidden in ("ch_1", "73497349", "canary", "/ok/refunds", 'name="action"'):
         assert hidden not in html
-    assert "You see the header of this task only." in html
+    assert "You see the header of this task and a masked summary" in html
+    assert "charge: ••• · amount: •••" in html
     answer = decide(signed_in("bob"), task)
     assert answer.status_code == 403
-    assert "Your roles do not include" in answer.content.decode()
+    assert "Your roles do not include deciding tasks." in answer.content.decode()
     assert not Decision.objects.exists()
 
 
@@ -377,6 +378,15 @@ def test_mine_are_the_tasks_that_i_take_part_in(world: World) -> None:
     assert titles(page("abe", "?person=me")) == set()
 
 
+def test_a_members_user_name_finds_what_any_of_their_names_finds(world: World) -> None:
+    ask(world, title="For Ann", participant="ANN@example.com")
+    ask(world, title="By her name", participant="ann")
+    ask(world, title="For nobody")
+    assert titles(page("abe", "?person=Ann")) == {"For Ann", "By her name"}
+    assert titles(page("abe", "?person=ann@example.com")) == {"For Ann"}
+    assert titles(page("abe", "?person=cora")) == set()
+
+
 def test_who_has_no_role_for_the_queue_sees_their_own_whatever_they_ask_for(world: World) -> None:
     ask(world, title="For Ida", participant="ida")
     ask(world, title="For Ann", participant="ann")
@@ -406,6 +416,20 @@ def test_a_time_out_is_badged_as_one(world: World, move_clock: Callable[[float],
     assert badge in signed_in("ann").get(f"/admin/review/tasks/{task.pk}/").content.decode()
 
 
+def test_a_time_out_says_what_its_policy_did(
+    world: World, move_clock: Callable[[float], None]
+) -> None:
+    task = ask(world, timeout_seconds=60, on_timeout={"action": "reject"})
+    move_clock(61)
+    sweep(execute_here=False)
+    badge = '<span class="badge badge-warn">Timed out: Reject</span>'
+    assert badge in page("ann", "?tab=completed")
+    assert "nobody decided: its policy did" in page("ann", "?tab=completed")
+    html = signed_in("ann").get(f"/admin/review/tasks/{task.pk}/").content.decode()
+    assert badge in html
+    assert "Nobody decided before the deadline: this is what its policy does then" in html
+
+
 def test_looking_at_a_task_claims_nothing_and_leaves_no_trace(world: World) -> None:
     task = refund(world)
     before = AuditEntry.objects.count()
@@ -424,6 +448,7 @@ def test_looking_at_a_task_claims_nothing_and_leaves_no_trace(world: World) -> N
         "?kind=nonsense&tab=x&sort=x&flag=x&from=x&to=9999-12-31",
         "?after=%00&agent=%00&q=%00&person=%00",
         "?after=eyJhIjoxfQ",
+        "?after=WyIwMDAxLTAxLTAxVDAwOjAwOjAwKzE0OjAwIiwgIjAxOTAwMDAwLTAwMDAtNzAwMC04MDAwLTAwMDAwMDAwMDAwMCJd",
         "?q=" + "x" * 5000,
     ],
 )

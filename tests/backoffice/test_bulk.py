@@ -24,11 +24,24 @@ def post(username: str, tasks: list[str], **form: Any) -> str:
 def test_the_preview_shows_what_differs_and_decides_nothing(world: World) -> None:
     tasks = [refund(world, amount) for amount in (900, 900, 18_400)]
     html = post("ann", chosen(*tasks))
-    assert "3 tasks: Payments: Refund a charge" in html
+    assert "3 tasks: <bdi>Payments: Refund a charge</bdi>" in html
     assert "The same for all" in html
     assert html.count("differs from most") == 1
     assert "Approve</bdi> all 3" in html
     assert not Decision.objects.exists()
+
+
+def test_tasks_without_an_operation_are_told_apart_by_what_agents_wrote(world: World) -> None:
+    draft = ask(world, title="Ship the beta?", draft="Dear all,\nwe ship.")
+    plain = ask(world, title="Ship to Mars?", description="It is far. " * 30)
+    html = post("ann", chosen(draft, plain))
+    assert "2 tasks: <bdi>Approval</bdi>" in html
+    assert html.count('<th scope="col">Task</th>') == 1
+    for text in ("Ship the beta?", "Dear all, ⏎ we ship.", "Ship to Mars?"):
+        assert html.count(f"<bdi>{text}</bdi>") == 1
+    assert "It is far. It is far." in html
+    assert len(html.split("<bdi>It is far.")[1].split("</bdi>")[0]) < 170
+    assert '<th scope="col">Task</th>' not in post("ann", chosen(refund(world)))
 
 
 def test_each_item_gets_its_own_answer(world: World) -> None:
@@ -54,7 +67,7 @@ def test_the_preview_says_what_is_skipped_and_why(world: World) -> None:
     foreign = f"{world.cast.other.pk}:1"
     texts = [*chosen(like, alike, mine, done, other, question), foreign]
     html = post("ann", texts)
-    assert "2 tasks: Payments: Refund a charge" in html
+    assert "2 tasks: <bdi>Payments: Refund a charge</bdi>" in html
     assert "5 will be skipped" in html
     for reason in (
         "Whoever started the session cannot decide",
@@ -72,9 +85,11 @@ def test_actions_that_not_all_offer_are_counted(world: World) -> None:
     without = [ask(world, actions=["ship", "hold"]) for _ in range(2)]
     html = post("ann", chosen(*with_approve, *without))
     assert "(3 of 5 offer it)" in html
+    assert html.count("Not offered: <bdi>Approve</bdi>, <bdi>Reject</bdi>") == 2
+    assert html.count("Not offered: <bdi>Ship</bdi>, <bdi>Hold</bdi>") == 3
     html = post("ann", chosen(*with_approve, *without), action="approve")
     assert "3 decided, 2 not." in html
-    assert html.count("Offered: ship, hold.") == 2
+    assert html.count("This action is not offered on it; decide it on its own card.") == 2
 
 
 def test_whoever_may_not_decide_decides_nothing_in_bulk(world: World) -> None:

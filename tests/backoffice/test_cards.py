@@ -36,6 +36,25 @@ def test_the_zone_says_of_a_call_that_ended_that_it_did(world: World) -> None:
     assert zone(sent) == "What was begun, with an unknown outcome"
 
 
+def test_who_is_asked_whether_a_call_happened_reads_what_each_answer_does(world: World) -> None:
+    task = refund(world)
+    assert "whether it happened" not in page("ann")
+    UserTask.objects.filter(pk=task.pk).update(about="outcome")
+    html = " ".join(page("ann").split())
+    assert "Look at Payments itself whether it happened." in html
+    assert "it is sent once more, and what has happened then happens twice." in html
+    assert "whether it happened" not in page("bob")
+
+
+def test_the_card_says_that_a_restored_backup_put_its_call_on_hold(world: World) -> None:
+    task = refund(world)
+    assert "On hold since a backup" not in page("ann")
+    ToolCall.objects.filter(pk=task.tool_call_id).update(held=True)
+    assert "On hold since a backup" in page("ann")
+    decide(signed_in("ann"), task)
+    assert "On hold since a backup" in open_page("ann", f"review/tasks/{task.pk}/")
+
+
 def test_without_earlier_decisions_nothing_is_to_be_unfolded(world: World) -> None:
     refund(world)
     html = page("ann")
@@ -67,6 +86,25 @@ def test_votes_stand_on_the_card_with_who_gave_them(world: World) -> None:
     html = page("abe")
     assert "1 of 2 votes" in html
     assert re.search(r"ann: approve, <bdi>Tracking checked\.</bdi>", html)
+
+
+def test_whoever_voted_is_offered_nothing_more_to_decide(world: World) -> None:
+    policy = {"quorum": 2, "allow_edit": True, "when": "args.amount > 100"}
+    world.operation(approval=policy).ok(200)
+    task = refund(world)
+    ann = signed_in("ann")
+    ann.post(f"/admin/review/tasks/{task.pk}/claim/")
+    answer = decide(ann, task)
+    acts = ("data-decide", "data-select>", "data-edit", ">Claim<")
+    for html in (answer.content.decode(), page("ann")):
+        assert "You voted “Approve”; it waits for others." in html
+        assert [act for act in acts if act in html] == []
+        assert ">Release<" in html
+    ann.post(f"/admin/review/tasks/{task.pk}/release/")
+    assert [act for act in (*acts, ">Release<") if act in page("ann")] == []
+    assert [act for act in acts if act in page("abe")] == list(acts)
+    assert ann.post("/admin/review/next/").headers["Location"] == "/admin/review/approvals/"
+    assert str(task.pk) in signed_in("abe").post("/admin/review/next/").headers["Location"]
 
 
 def test_the_timeline_has_messages_hits_and_the_runs_that_were_started(world: World) -> None:

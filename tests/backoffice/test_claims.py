@@ -107,6 +107,18 @@ def test_next_opens_the_one_that_has_waited_longest(world: World) -> None:
     assert mine.claimed_by is None
 
 
+def test_the_next_task_is_offered_to_who_can_take_one(world: World) -> None:
+    task = ask(world)
+    for who, is_offered in (("ann", True), ("admin", True), ("bob", False), ("aud", False)):
+        client = signed_in(who)
+        for path in ("approvals/", f"tasks/{task.pk}/"):
+            html = client.get(f"/admin/review/{path}").content.decode()
+            assert (">Next task<" in html) is is_offered, (who, path)
+    mine = ask(world, kind="text", participant="bob")
+    page = signed_in("bob").get(f"/admin/review/tasks/{mine.pk}/").content.decode()
+    assert ">Next task<" in page
+
+
 def test_people_who_ask_for_the_next_task_at_once_get_different_ones(shared_world: World) -> None:
     for _ in range(4):
         ask(shared_world)

@@ -35,7 +35,7 @@ def test_no_page_runs_inline_scripts_or_is_framed(cast: Cast) -> None:
 @pytest.mark.xdist_group("browser")
 def test_the_api_docs_and_the_sign_in_work_with_it(shared_world: World, visit: Visit) -> None:
     page = visit("ann", "../api/v1/docs/")
-    expect(page.locator(".opblock").first).to_be_visible(timeout=15000)
+    expect(page.locator(".opblock").first).to_be_visible()
     page.context.clear_cookies()
     page.goto("/accounts/login/")
     expect(page.get_by_label("Password")).to_be_visible()

@@ -41,6 +41,24 @@ def test_a_limited_operator_counts_their_own_tasks(world: World) -> None:
     assert "<strong>1</strong> <span>waiting</span>" in open_page("ann", "dashboard/")
 
 
+def test_what_somebody_may_not_see_is_left_out_and_not_called_empty(world: World) -> None:
+    refund(world)
+    html = open_page("ida", "dashboard/")
+    said = ("waiting</span>", "No session is active.", "Nothing was decided", "Recent sessions")
+    assert [text for text in said if text in html] == []
+    assert "Your roles show you no tasks and no sessions" in html
+    ask(world, kind="text", participant="ida")
+    html = open_page("ida", "dashboard/")
+    assert "<strong>1</strong> <span>waiting</span>" in html
+    assert "Your roles show you" not in html
+    assert "All sessions" not in html, "it would lead to a refusal"
+    assert "All sessions" in open_page("ann", "dashboard/")
+    gus = open_page("gus", "dashboard/")
+    assert "Nothing was decided" in gus
+    assert "No session that your roles show you is active; there may be others." in gus
+    assert "No session here that your roles show you" in open_page("gus", "sessions/")
+
+
 def test_only_admins_read_of_failed_webhooks(world: World) -> None:
     assert "failed webhook deliveries" in open_page("admin", "dashboard/")
     assert "failed webhook deliveries" not in open_page("ann", "dashboard/")

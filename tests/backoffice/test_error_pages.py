@@ -63,7 +63,8 @@ def test_an_address_of_a_form_says_that_it_is_one(world: World) -> None:
     assert "Go back to its page, and send it again." in html
 
 
-def test_too_many_attempts_are_told_to_wait(cast: Cast) -> None:
+def test_too_many_attempts_are_told_to_wait(cast: Cast, settings: Any) -> None:
+    settings.ASSENT_MAIL = True
     client = Client()
     for _ in range(30):
         answer = client.post(ENTRANCE, {"email": "ann@example.com"})

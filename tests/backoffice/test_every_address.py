@@ -25,6 +25,7 @@ from tests.backoffice.rows import (
 )
 from tests.conftest import Cast
 
+pytestmark = pytest.mark.walk
 READ = {"y": 200, "n": 403, "-": 404, "m": 405, "r": 302}
 # The pages of a row that its slug names, and that say its name to an admin.
 NAMED_BY_SLUG = [

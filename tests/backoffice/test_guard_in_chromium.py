@@ -18,6 +18,11 @@ from tests.guard_app.test_verdicts import refund, status, suspicious
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 QUEUE = "review/approvals/"
+# The names beside the bars of a plot, and how much room there is for each.
+NAMES = """(canvas) => {
+  const { y } = Chart.getChart(canvas).scales;
+  return y.ticks.map(({ label }) => ({ text: label, height: y.height / y.ticks.length }));
+}"""
 GUARD_LINKS = "a[href^='/admin/guard/']"
 
 
@@ -54,6 +59,26 @@ def test_an_operator_sees_nothing_of_the_guard(shared_world: World, visit: Visit
     # The same places, where there is something to see.
     expect(analysts.locator("article.card")).to_have_count(2)
     expect(analysts.locator(GUARD_LINKS).first).to_be_visible()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_what_people_decided_is_legible_with_many_rules(
+    shared_world: World, visit: Visit, theme: str
+) -> None:
+    for number in range(7):
+        name = f"Rule {number} against refunds of charges that look odd to us"
+        suspicious(shared_world, "alert", f"rule-{number}", name=name)
+    refund(shared_world)
+    page = visit("gus", "dashboard/", theme=theme)
+    page.set_viewport_size({"width": 1366, "height": 768})
+    page.goto("/admin/guard/")
+    plot = page.locator("[data-table=table-precision]")
+    expect(plot).to_be_visible()
+    names = sorted(plot.evaluate(NAMES), key=lambda name: str(name["text"]))
+    width = plot.evaluate("(canvas) => canvas.clientWidth")
+    assert all(len(name["text"]) * 6 < width / 2 for name in names)
+    assert [name["text"][:14] for name in names] == [f"Rule {n} against" for n in range(7)]
+    assert min(name["height"] for name in names) >= 14
 
 
 def test_an_incident_lives_by_mouse(shared_world: World, visit: Visit) -> None:

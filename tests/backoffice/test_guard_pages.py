@@ -1,11 +1,13 @@
 """The guard's pages: who sees them, what they show, and what acting on them does."""
 
+import datetime as dt
 import json
 import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db.models import F
 from django.test import Client
 
 from accounts_app.models import Agent, AuditEntry
@@ -23,6 +25,7 @@ from tests.guard_app.test_screening import rule as hit_rule
 from tests.guard_app.test_screening import statuses
 from tests.guard_app.test_verdicts import refund, suspicious
 
+HOUR = dt.timedelta(hours=1)
 PAGES = ["/admin/guard/", "/admin/guard/incidents/", "/admin/guard/rules/"]
 
 
@@ -46,6 +49,18 @@ def test_the_overview_shows_hits_precision_and_agents(world: World) -> None:
     text = signed_in("gus").get("/admin/guard/").content.decode()
     for part in ("Hits by effect, last 14 days", "Support", "condition", "payments.refund"):
         assert part in text, part
+
+
+def test_the_overview_has_the_gravest_unresolved_incidents_first(world: World) -> None:
+    severities = {"a": "low", "b": "critical", "c": "medium", "d": "critical"}
+    for slug in severities:
+        suspicious(world, "alert", slug, name=f"Rule {slug}")
+    refund(world)
+    for slug, severity in severities.items():
+        Incident.objects.filter(rule__slug=slug).update(severity=severity)
+    Incident.objects.filter(rule__slug="b").update(last_seen_at=F("last_seen_at") + HOUR)
+    text = signed_in("gus").get("/admin/guard/").content.decode()
+    assert re.findall(r">Rule (\w)</a> <span", text) == ["b", "d", "c", "a"]
 
 
 def test_a_rule_that_cannot_be_evaluated_is_reported(world: World) -> None:

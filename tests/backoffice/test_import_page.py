@@ -132,7 +132,16 @@ def test_yaml_goes_through_the_checks_of_json(world: World) -> None:
     elsewhere = YAML.replace("summary: Get a charge", "$ref: https://evil.example/x.yaml")
     answer = signed_in("ida").post(PATH, {"document": elsewhere})
     assert answer.status_code == 422
-    assert "A $ref must lead into this document" in answer.content.decode()
+    assert "GET /charges/{charge} › $ref: A $ref must lead into this" in answer.content.decode()
+
+
+def test_a_fault_in_one_operation_names_it(world: World) -> None:
+    faulty = json.loads(json.dumps(DOCUMENT))
+    faulty["paths"]["/charges/{charge}"]["get"]["parameters"][0]["in"] = "sky"
+    answer = signed_in("ida").post(PATH, {"document": json.dumps(faulty)})
+    assert answer.status_code == 422
+    (told,) = answer.context["form"].errors["document"]
+    assert told.startswith("GET /charges/{charge} › parameters › no. 1")
 
 
 def test_a_file_of_more_than_a_mebibyte_is_refused(world: World) -> None:
@@ -155,3 +164,12 @@ def test_the_http_api_takes_json_alone(world: World) -> None:
     refusal = world.admin.post("integrations/payments/import-openapi", {"document": YAML})
     assert refusal.status == 422
     assert Operation.objects.count() == 3
+
+
+def test_choosing_nothing_is_asked_again_and_imports_nothing(world: World) -> None:
+    ida, before = signed_in("ida"), Operation.objects.count()
+    again = ida.post(PATH, {"document": json.dumps(DOCUMENT), "chosen": "1"})
+    assert again.status_code == 422
+    assert "Choose at least one operation. Nothing was imported." in again.content.decode()
+    assert " checked" not in again.content.decode()
+    assert Operation.objects.count() == before

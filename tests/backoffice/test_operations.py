@@ -107,7 +107,7 @@ def test_the_policy_is_saved_as_the_contract_has_it(world: World, ida: Client) -
             "on_timeout",
             "never proceeds at a time-out",
         ),
-        ({"on_timeout": "action", "on_timeout_action": "x"}, "on_timeout_action", "Offered"),
+        ({"on_timeout": "action", "on_timeout_action": "x"}, "on_timeout_action", "offered are"),
         ({"approval_timeout_0": "0.5", "approval_timeout_1": "1"}, "approval_timeout", "from 1"),
         (
             {

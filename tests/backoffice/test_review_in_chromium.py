@@ -258,6 +258,39 @@ def test_new_tasks_are_offered_at_the_end_of_the_list(shared_world: World, visit
     expect(page.get_by_role("link", name="New tasks are waiting")).to_have_count(0)
 
 
+@pytest.mark.parametrize("sort", ["oldest", "newest", "due"])
+def test_new_tasks_are_offered_above_a_list_that_goes_on(
+    shared_world: World, visit: Visit, sort: str
+) -> None:
+    for number in range(22):
+        ask(shared_world, title=f"Task {number}", timeout_seconds=9000)
+    page = visit("ann", f"{QUEUE}?sort={sort}")
+    expect(page.get_by_role("link", name="Load more")).to_be_visible()
+    first = page.locator("article.card").first
+    top = first.bounding_box()
+    new = ask(shared_world, title="Brand new", timeout_seconds=600)
+    offer = page.get_by_role("link", name="New tasks are waiting: show them")
+    expect(offer).to_be_in_viewport()
+    assert first.bounding_box() == top
+    offer.click()
+    expect(card(page, new)).to_be_visible()
+    expect(offer).to_have_count(0)
+
+
+def test_an_offer_goes_when_the_list_was_loaded_to_its_end(
+    shared_world: World, visit: Visit
+) -> None:
+    for number in range(22):
+        ask(shared_world, title=f"Task {number}")
+    page = visit("ann", QUEUE)
+    new = ask(shared_world, title="Brand new")
+    offer = page.get_by_role("link", name="New tasks are waiting")
+    expect(offer).to_be_visible()
+    page.get_by_role("link", name="Load more").click()
+    expect(card(page, new)).to_have_count(1)
+    expect(offer).to_have_count(0)
+
+
 def test_each_of_many_tasks_takes_two_keys(shared_world: World, visit: Visit) -> None:
     for number in range(8):
         refund(shared_world, 200 + number)

@@ -181,7 +181,10 @@ def test_ending_it_twice_says_so(world: World) -> None:
     assert Session.objects.get().end_reason == "First"
 
 
-@pytest.mark.parametrize("query", ["?q=%00&agent=%00&after=x&status=x", "?until=x&task=x"])
+@pytest.mark.parametrize(
+    "query",
+    ["?q=%00&agent=%00&after=x&status=x", "?until=x&task=x", "?until=0001-01-01T00:00:00%2B14:00"],
+)
 def test_strange_addresses_give_a_page(world: World, query: str) -> None:
     task = refund(world)
     open_page("ann", f"sessions/{query}")

@@ -3,6 +3,7 @@
 import datetime as dt
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import time_machine
@@ -26,6 +27,7 @@ from tests.backoffice.people import signed_in
 from tests.conftest import PASSWORD, Cast
 
 LOGIN = "/accounts/login/"
+RESET = "/accounts/password/reset/"
 SECRET = "JBSWY3DPEHPK3PXP"
 
 
@@ -144,6 +146,7 @@ def test_a_second_factor_is_set_up_sealed_and_asked_for(cast: Cast) -> None:
     sign_in(client)
     activate = "/accounts/2fa/totp/activate/"
     assert client.get(activate).headers["Location"].startswith("/accounts/reauthenticate/")
+    assert b"Forgot" not in client.get("/accounts/reauthenticate/").content, "no mail is sent"
     client.post(f"/accounts/reauthenticate/?next={activate}", {"password": PASSWORD})
     page = client.get(activate)
     assert page.status_code == 200
@@ -353,8 +356,18 @@ def test_a_changed_password_signs_out_everywhere(
     assert sign_in(Client(), password="another-good-one") == 302
 
 
-def test_a_forgotten_password_is_reset_by_mail(cast: Cast, client: Client) -> None:
-    client.post("/accounts/password/reset/", {"email": "ann@example.com"})
+def test_a_link_is_offered_only_where_mail_is_sent(cast: Cast, client: Client) -> None:
+    assert "Forgotten the password?" not in client.get(LOGIN).content.decode()
+    for answer in (client.get(RESET), client.post(RESET, {"email": "ann@example.com"})):
+        assert answer.status_code == 200
+        assert "This installation sends no mail" in answer.content.decode()
+    assert mail.outbox == []
+
+
+def test_a_forgotten_password_is_reset_by_mail(cast: Cast, client: Client, settings: Any) -> None:
+    settings.ASSENT_MAIL = True
+    assert f'href="{RESET}"' in client.get(LOGIN).content.decode()
+    client.post(RESET, {"email": "ann@example.com"})
     (sent,) = mail.outbox
     found = re.search(r"http://testserver(/accounts/password/reset/key/\S+)", str(sent.body))
     assert found is not None
@@ -364,9 +377,10 @@ def test_a_forgotten_password_is_reset_by_mail(cast: Cast, client: Client) -> No
     assert sign_in(Client(), password="another-good-one") == 302
 
 
-def test_a_mail_for_nobody_tells_nothing_apart(cast: Cast, client: Client) -> None:
-    known = client.post("/accounts/password/reset/", {"email": "ann@example.com"})
-    unknown = client.post("/accounts/password/reset/", {"email": "nobody@example.com"})
+def test_a_mail_for_nobody_tells_nothing_apart(cast: Cast, client: Client, settings: Any) -> None:
+    settings.ASSENT_MAIL = True
+    known = client.post(RESET, {"email": "ann@example.com"})
+    unknown = client.post(RESET, {"email": "nobody@example.com"})
     assert (known.status_code, known.headers["Location"]) == (
         unknown.status_code,
         unknown.headers["Location"],
@@ -374,11 +388,13 @@ def test_a_mail_for_nobody_tells_nothing_apart(cast: Cast, client: Client) -> No
 
 
 def test_a_mail_server_that_is_away_is_no_error_page(
-    cast: Cast, client: Client, monkeypatch: pytest.MonkeyPatch
+    cast: Cast, client: Client, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    settings.ASSENT_MAIL = True
+
     def refuse(*_: object, **__: object) -> None:
         raise ConnectionRefusedError
 
     monkeypatch.setattr("django.core.mail.message.EmailMessage.send", refuse)
-    answer = client.post("/accounts/password/reset/", {"email": "ann@example.com"})
+    answer = client.post(RESET, {"email": "ann@example.com"})
     assert answer.status_code == 302

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from accounts_app.models import AuditEntry
+from accounts_app.models import Agent, AuditEntry
 from integrations_app.models import ToolCall
 from integrations_app.services.freezing import full_arguments
 from tasks_app.models import Comment, Decision, UserTask
@@ -139,14 +139,29 @@ def test_arguments_are_edited_by_form_shown_as_a_difference_and_decided_on(world
     assert "+  &quot;amount&quot;: 500" in preview
     task.refresh_from_db()
     assert task.revision == 1
+    assert 'type="submit" name="action" value="approve">Save and <bdi>Approve</bdi>' in preview
     raw = json.dumps({"charge": "ch_1", "amount": 500})
-    answer = edit("ann", task, raw=raw, step="decide", action="approve", comment="Half of it.")
+    answer = edit("ann", task, raw=raw, action="approve", comment="Half of it.")
     assert answer.status_code == 302
     task.refresh_from_db()
     assert (task.status, task.action, task.comment) == ("completed", "approve", "Half of it.")
     call = ToolCall.objects.get(pk=task.tool_call_id)
     assert full_arguments(call) == {"charge": "ch_1", "amount": 500}
     assert call.status == "queued"
+
+
+def test_a_comment_stays_while_one_edits_further_or_is_refused(world: World) -> None:
+    world.operation(**EDITABLE).ok(200)
+    task = refund(world, 1500)
+    kept = {"raw": '{"charge": "ch_1", "amount": 500}', "comment": "Half\nof it."}
+    assert "\nHalf\nof it.</textarea>" in edit("ann", task, **kept).content.decode()
+    assert 'name="comment" value="Half\nof it."' in (
+        edit("ann", task, **kept, step="change").content.decode()
+    )
+    refused = {**kept, "raw": '{"charge": 5, "amount": 500}', "action": "approve"}
+    answer = edit("ann", task, **refused)
+    assert answer.status_code == 422
+    assert 'name="comment" value="Half\nof it."' in answer.content.decode()
 
 
 def test_an_edit_is_saved_without_deciding(world: World) -> None:
@@ -176,11 +191,19 @@ def test_a_stale_edit_is_refused_and_kept(world: World) -> None:
 def test_arguments_that_do_not_fit_are_refused(world: World) -> None:
     world.operation(**EDITABLE).ok(200)
     task = refund(world, 1500)
-    for raw in ('{"charge": 5, "amount": 500}', '{"charge": "x", "amount": 1, "extra": 1}', "{"):
+    refused = {
+        '{"charge": 5, "amount": 500}': ">charge: ",
+        '{"charge": "x", "amount": 1, "extra": 1}': ">extra: ",
+        "{": ">Arguments: This is no acceptable JSON",
+    }
+    for raw, reason in refused.items():
         answer = edit("ann", task, raw=raw, step="save")
         assert answer.status_code == 422, raw
         assert "Nothing was saved." in answer.content.decode()
-    assert edit("ann", task, **{"arg:charge": "x", "arg:amount": "a lot"}).status_code == 422
+        assert reason in answer.content.decode()
+    answer = edit("ann", task, **{"arg:charge": "x", "arg:amount": "a lot"})
+    assert answer.status_code == 422
+    assert ">amount: This is no acceptable JSON" in answer.content.decode()
     task.refresh_from_db()
     assert task.revision == 1
 
@@ -194,6 +217,27 @@ def test_a_masked_value_stays_and_is_not_shown_by_editing(world: World) -> None:
     assert answer.status_code == 302
     call = ToolCall.objects.get(pk=task.tool_call_id)
     assert full_arguments(call) == {"charge": "ch_1", "amount": 1200}
+
+
+def test_that_a_hidden_value_was_edited_is_shown_and_by_whom(world: World) -> None:
+    world.operation(**EDITABLE, sensitive=["/charge"]).ok(200)
+    task = refund(world, 1500)
+    assert "Edited by" not in page("abe")
+    edit("ann", task, raw='{"charge": "ch_other", "amount": 1500}', step="save")
+    assert "Edited by ann</a>" in page("abe")
+    html = open_page("abe", f"review/tasks/{task.pk}/")
+    assert "Edited since it was asked" in html
+    assert "&quot;charge&quot;: &quot;••• edited&quot;" in html
+    assert "ch_other" not in html
+    assert "ch_1" not in html
+
+
+def test_whoever_decides_is_told_that_the_agent_is_frozen(world: World) -> None:
+    task, said = refund(world, 1500), "is frozen. Whatever is decided, nothing of it is sent"
+    assert said not in page("ann")
+    Agent.objects.filter(pk=task.agent_id).update(frozen_at=task.created_at)
+    assert said in page("ann")
+    assert said in decide(signed_in("ann"), task).content.decode()
 
 
 def test_nobody_edits_what_they_may_not(world: World) -> None:

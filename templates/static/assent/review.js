@@ -210,11 +210,13 @@
   const titleOf = (card) => card.querySelector(".card-title")?.textContent.trim() || "Task";
   const outcomeOf = (card) => (card.querySelector(".outcome p")?.textContent || "").replace(/\s+/g, " ").trim();
 
+  const lastPlace = () => [...document.querySelectorAll("[data-after]")].pop();
+
   async function poll() {
     const watched = cards().filter((card) => isWatched(card) && !card.dataset.busy);
     const call = document.querySelector("[data-call]");
-    const end = [...document.querySelectorAll("[data-after]")].pop();
-    const asksForNew = end && !document.getElementById("more");
+    const end = lastPlace();
+    const asksForNew = Boolean(end);
     if (document.visibilityState !== "visible" || !(watched.length || asksForNew || call)) {
       return;
     }
@@ -233,8 +235,12 @@
     if (call && calls[call.dataset.call] !== call.dataset.callState) {
       await refreshRegions();
     }
-    if (hasNew) {
-      offerNew(end.dataset.after);
+    if (asksForNew && end === lastPlace()) {
+      if (hasNew) {
+        offerNew(end);
+      } else {
+        document.querySelector("[data-new]")?.remove();
+      }
     }
     const changed = watched.filter((card) => card.isConnected && !card.dataset.busy
       && states[card.dataset.task] !== card.dataset.token);
@@ -265,25 +271,33 @@
     return found;
   }
 
-  /* New tasks are offered at the end of the list, so that nothing moves under a finger. */
-  function offerNew(after) {
-    if (document.getElementById("more")) {
+  /* New tasks are offered at the end of the list where they will stand there, else above it, upon
+     the page and not in it: so that nothing moves under a finger. */
+  function offerNew(end) {
+    if (document.querySelector("[data-new]")) {
       return;
     }
-    const query = new URLSearchParams(window.location.search);
-    query.set("after", after);
     const box = document.createElement("div");
-    box.id = "more";
-    box.className = "more";
+    box.dataset.new = "";
     const link = document.createElement("a");
-    link.className = "button";
-    link.href = `?${query}`;
+    link.className = "button button-small";
     link.textContent = "New tasks are waiting: show them";
-    link.setAttribute("hx-get", link.getAttribute("href"));
-    link.setAttribute("hx-target", "#more");
-    link.setAttribute("hx-swap", "outerHTML");
     box.append(link);
-    document.getElementById("cards").append(box);
+    if (end.dataset.newLink) {
+      box.className = "new-above";
+      link.href = end.dataset.newLink;
+      document.getElementById("cards").before(box);
+    } else {
+      const query = new URLSearchParams(window.location.search);
+      query.set("after", end.dataset.after);
+      box.id = "more";
+      box.className = "more";
+      link.href = `?${query}`;
+      link.setAttribute("hx-get", link.getAttribute("href"));
+      link.setAttribute("hx-target", "#more");
+      link.setAttribute("hx-swap", "outerHTML");
+      document.getElementById("cards").append(box);
+    }
     document.querySelector("[data-empty]")?.remove();
     window.htmx.process(box);
     announce("New tasks are waiting.");

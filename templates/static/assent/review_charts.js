@@ -16,6 +16,12 @@
     "": [["#4338ca"], ["#a5b4fc"]],
   };
 
+  /* A name beside its bars, which leave it half of the width; the table below has all of it. */
+  function cut(name, width) {
+    const longest = Math.min(44, Math.floor(width / 15));
+    return name.length > longest ? `${name.slice(0, longest - 1)}…` : name;
+  }
+
   function read(table) {
     const heads = [...table.tHead.rows[0].cells].slice(1).map((cell) => cell.textContent);
     const rows = [...table.tBodies[0].rows];
@@ -40,9 +46,20 @@
     const line = style.getPropertyValue("--line").trim();
     const { labels, series } = read(table);
     const stacked = "stacked" in canvas.dataset;
-    canvas.closest(".canvas-box").hidden = false;
+    const lying = "lying" in canvas.dataset;
+    const box = canvas.closest(".canvas-box");
+    box.hidden = false;
+    if (lying) {
+      /* As high as its bars need, which lie beside names that people wrote. */
+      box.style.height = `${Math.max(240, 80 + labels.length * (16 + 9 * series.length))}px`;
+    }
     table.closest("details").open = false;
     const scale = { stacked, ticks: { color: ink, precision: 0 }, grid: { color: line } };
+    const named = { ...scale, grid: { display: false } };
+    const counted = { ...scale, beginAtZero: true };
+    if (lying) {
+      named.ticks = { color: ink, autoSkip: false, callback: (_, index) => cut(labels[index], box.clientWidth) };
+    }
     new window.Chart(canvas, {
       type: canvas.dataset.chart,
       data: {
@@ -59,9 +76,10 @@
       },
       options: {
         animation: false,
+        indexAxis: lying ? "y" : "x",
         responsive: true,
         maintainAspectRatio: false,
-        scales: { x: { ...scale, grid: { display: false } }, y: { ...scale, beginAtZero: true } },
+        scales: lying ? { x: counted, y: named } : { x: named, y: counted },
         plugins: { legend: { display: stacked || series.length > 1, position: "bottom", labels: { color: ink, boxWidth: 12 } } },
       },
     });
