@@ -1,11 +1,13 @@
 """What every test can ask for: the database, the cast with its roles, the tests' clock."""
 
+import copy
 import datetime as dt
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
 from django.db import connection
+from hypothesis import HealthCheck, settings
 
 from accounts_app import audit_triggers
 from accounts_app.models import Agent, ClockOffset, User, Workspace
@@ -13,12 +15,18 @@ from accounts_app.scoping import Actor, system_actor
 from accounts_app.services.agents import put_agent
 from accounts_app.services.api_keys import create_api_key
 from accounts_app.services.members import create_member, create_workspace, member_actor
-from tests import sqlite_template
+from integrations_app.models import Integration
+from tests import postgres_template, sqlite_template
 from tests.api_client import Answer, Api
 from tests.harness.catalogue import OPERATIONS, TOKEN
 from tests.harness.figures import Figures, summarize
 from tests.harness.receiver import Receiver
 from tests.harness.server import Server
+from tests.harness.snapshot import Snapshot
+
+# How fast something is is measured in benchmarks; a busy machine fails no test.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +61,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def figures(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> Figures:
     """What the test has to say in numbers."""
     return Figures(request.node, capsys)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings: None) -> None:
+    """On PostgreSQL the test database begins as a copy of a migrated one."""
+    if connection.vendor == "postgresql":
+        chosen = connection.settings_dict
+        chosen["TEST"]["TEMPLATE"] = postgres_template.ensure(postgres_template.url_of(chosen))
 
 
 @pytest.fixture(scope="session")
@@ -125,17 +141,6 @@ def make_cast() -> Cast:
 
 
 @pytest.fixture
-def cast(db: None) -> Cast:
-    return make_cast()
-
-
-@pytest.fixture
-def shared_cast(transactional_db: None) -> Cast:
-    """The cast where several connections must see it."""
-    return make_cast()
-
-
-@pytest.fixture
 def move_clock() -> Callable[[float], None]:
     """Move the database's clock forward by so many seconds, for all processes."""
 
@@ -194,26 +199,83 @@ class World:
         return self.admin.put(f"guard/rules/{slug}", body)
 
 
-def make_world(cast: Cast, receiver: Receiver) -> World:
-    """Write the payments service and the keys into the database of the running test."""
-    world = World(
-        cast,
-        agent=Api(cast.key("runs,read", name="agent")),
-        decider=Api(cast.key("decide,read", name="decider")),
-        admin=Api(cast.key("admin,read", name="admin")),
-        receiver=receiver,
-    )
+def write_payments(cast: Cast, url: str) -> list[str]:
+    """Write the payments service and a key for each side.
+
+    Args:
+        cast: in whose workspace.
+        url: where the service is.
+
+    Returns:
+        The keys of the agent, of who decides and of the admin.
+    """
+    tokens = [
+        cast.key(f"{scope},read", name=name)
+        for name, scope in (("agent", "runs"), ("decider", "decide"), ("admin", "admin"))
+    ]
+    admin = Api(tokens[-1])
     body = {
         "name": "Payments",
         "kind": "http",
-        "base_url": receiver.url,
+        "base_url": url,
         "auth": {"type": "bearer", "token": TOKEN},
         "allow_private_network": True,
     }
-    world.admin.put("integrations/payments", body).ok(201)
-    for slug in OPERATIONS:
-        world.operation(slug).ok(201)
-    return world
+    admin.put("integrations/payments", body).ok(201)
+    for slug, operation in OPERATIONS.items():
+        admin.put(f"integrations/payments/operations/{slug}", operation).ok(201)
+    return tokens
+
+
+def make_world(cast: Cast, receiver: Receiver) -> World:
+    """Write the payments service and the keys into the database of the running test."""
+    return World(cast, *map(Api, write_payments(cast, receiver.url)), receiver)
+
+
+class Beginnings:
+    """The cast, alone and with its payments service: written once, put back for each test."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[Snapshot, Cast]] = {}
+        self.tokens: list[str] = []
+
+    def cast(self, request: pytest.FixtureRequest) -> Cast:
+        """Write the rows that this test asks for; `world` gives them a receiver."""
+        wants_world = {"world", "shared_world"} & set(request.fixturenames)
+        kind = "world" if wants_world else "cast"
+        if kind in self._kept:
+            snapshot, cast = self._kept[kind]
+            snapshot.put_back()
+        else:
+            snapshot, cast = Snapshot(), make_cast()
+            if wants_world:
+                self.tokens = write_payments(cast, "http://127.0.0.1:9")
+            snapshot.take()
+            self._kept[kind] = snapshot, cast
+        return copy.deepcopy(cast)
+
+    def world(self, cast: Cast, receiver: Receiver) -> World:
+        """The world over those rows, with its payments service at this receiver."""
+        Integration.objects.filter(slug="payments").update(base_url=receiver.url)
+        return World(cast, *map(Api, self.tokens), receiver)
+
+
+@pytest.fixture(scope="session")
+def beginnings() -> Beginnings:
+    return Beginnings()
+
+
+@pytest.fixture
+def cast(request: pytest.FixtureRequest, db: None, beginnings: Beginnings) -> Cast:
+    return beginnings.cast(request)
+
+
+@pytest.fixture
+def shared_cast(
+    request: pytest.FixtureRequest, transactional_db: None, beginnings: Beginnings
+) -> Cast:
+    """The cast where several connections must see it."""
+    return beginnings.cast(request)
 
 
 @pytest.fixture
@@ -223,10 +285,10 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def world(cast: Cast, receiver: Receiver) -> World:
-    return make_world(cast, receiver)
+def world(cast: Cast, receiver: Receiver, beginnings: Beginnings) -> World:
+    return beginnings.world(cast, receiver)
 
 
 @pytest.fixture
-def shared_world(shared_cast: Cast, receiver: Receiver) -> World:
-    return make_world(shared_cast, receiver)
+def shared_world(shared_cast: Cast, receiver: Receiver, beginnings: Beginnings) -> World:
+    return beginnings.world(shared_cast, receiver)

@@ -2,7 +2,7 @@
 
 Migrating takes longer than most test modules. The copy is good for the migrations and the locked
 packages that it was made with; any change of them makes a new one. The migrations themselves run
-on it whenever they changed, and on PostgreSQL in every run.
+on it whenever they changed, and always on a fresh machine.
 """
 
 import hashlib
@@ -16,14 +16,19 @@ from typing import Any
 PROJECT = Path(__file__).resolve().parent.parent
 
 
-def path_of() -> Path:
-    """Where the database for the present migrations is kept."""
+def version() -> str:
+    """Of the present migrations, and the locked packages that have some."""
     digest = hashlib.sha256((PROJECT / "requirements-dev.lock").read_bytes())
     for file in sorted(PROJECT.glob("*_app/migrations/*.py")):
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:32]
+
+
+def path_of() -> Path:
+    """Where the database for the present migrations is kept."""
     folder = Path(tempfile.gettempdir()) / f"assent-test-templates-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    return folder / f"{digest.hexdigest()[:32]}.sqlite3"
+    return folder / f"{version()}.sqlite3"
 
 
 def put_in_place(database: dict[str, Any]) -> bool:
@@ -36,6 +41,15 @@ def put_in_place(database: dict[str, Any]) -> bool:
         return False
     shutil.copyfile(path_of(), database["TEST"]["NAME"])
     return True
+
+
+def furnish(home: Path) -> None:
+    """Put the kept database, where there is one, into a home that has none; nothing is migrated
+    there when the product starts. That it can begin with nothing is `tests/config`'s to show."""
+    target = home / "assent.sqlite3"
+    if path_of().exists() and not target.exists():
+        shutil.copyfile(path_of(), target)
+        target.chmod(0o600)
 
 
 def keep(database: dict[str, Any]) -> None:

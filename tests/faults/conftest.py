@@ -28,7 +28,9 @@ def installation(
     with ExitStack() as stack:
         urls = {}
         if request.param == "servers":
-            urls["database_url"] = stack.enter_context(database_of_its_own(server_url))
+            urls["database_url"] = stack.enter_context(
+                database_of_its_own(server_url, migrated=True)
+            )
             urls["broker_url"] = stack.enter_context(vhost_of_its_own())
         running = Installation(home, LOG_LEVEL="DEBUG", **urls).prepare()
         stack.callback(running.stop)

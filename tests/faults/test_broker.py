@@ -50,7 +50,8 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broken]:
         vhost = stack.enter_context(vhost_of_its_own())
         gate = Gate("127.0.0.1", 5672)
         stack.callback(gate.close)
-        url = stack.enter_context(database_of_its_own(os.environ["DATABASE_URL"]))
+        server_url = os.environ["DATABASE_URL"]
+        url = stack.enter_context(database_of_its_own(server_url, migrated=True))
         behind = vhost.replace(":5672", f":{gate.port}")
         home = tmp_path_factory.mktemp("broken") / "home"
         running = Installation(home, database_url=url, broker_url=behind).prepare()

@@ -32,8 +32,9 @@ pytestmark = [
 def right(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """An installation that ran with right clocks: what it wrote down is in the future of some."""
     with ExitStack() as stack:
+        server_url = os.environ["DATABASE_URL"]
         urls = {
-            "database_url": stack.enter_context(database_of_its_own(os.environ["DATABASE_URL"])),
+            "database_url": stack.enter_context(database_of_its_own(server_url, migrated=True)),
             "broker_url": stack.enter_context(vhost_of_its_own()),
         }
         home = tmp_path_factory.mktemp("clocks") / "home"

@@ -24,6 +24,7 @@ from tests.harness.checker import check_delivered, check_history, check_settled,
 from tests.harness.figures import Figures
 from tests.harness.server import PROJECT
 from tests.harness.zygote import FAILED, KILLED, LEFT, Zygote, do_here, zygote
+from tests.postgres_template import url_of
 
 ROUNDS = int(os.environ.get("ASSENT_FAULT_ROUNDS", "1"))
 SEED = int(os.environ.get("ASSENT_FAULT_SEED") or random.SystemRandom().randrange(1 << 32))
@@ -60,10 +61,7 @@ def url_of_the_test_database() -> str:
     settings = connection.settings_dict
     if connection.vendor == "sqlite":
         return f"sqlite:///{settings['NAME']}"
-    return (
-        f"postgresql://{settings['USER']}:{settings['PASSWORD']}@{settings['HOST']}"
-        f":{settings['PORT'] or 5432}/{settings['NAME']}"
-    )
+    return url_of(settings)
 
 
 @pytest.fixture

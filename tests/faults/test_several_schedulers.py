@@ -28,7 +28,12 @@ NUMBER = min(4 * int(os.environ.get("ASSENT_FAULT_ROUNDS", "1")), 200)
 
 ENTRIES = "SELECT target_id, verb FROM accounts_app_auditentry ORDER BY sequence"
 DECISIONS = "SELECT task_id, act FROM tasks_app_decision"
-PATIENCE = 180
+IN_HANDS = """
+SELECT count(*) FROM integrations_app_delivery WHERE status NOT IN ('delivered', 'dead')
+UNION ALL
+SELECT count(*) FROM integrations_app_toolcall WHERE status IN ('queued', 'executing')
+"""
+PATIENCE = 600
 ESCALATE = {"escalate": {"reviewers": {"users": ["abe"]}, "timeout_seconds": 600}}
 SCHEDULES = ("periodictask", "periodictasks", "intervalschedule", "crontabschedule")
 
@@ -115,9 +120,11 @@ def test_three_schedulers_and_three_sweepers_do_everything_once(
         started(running)
         with sweeping(running, 3) as turns:
             _wait_for(load, "task.reminded", NUMBER)
+            _wait_for_senders(running)
             running.move_clock(300)
             _wait_for(load, "task.escalated", NUMBER)
             _wait_for(load, "task.timed_out", 2 * NUMBER)
+            _wait_for_senders(running)
             running.move_clock(601)
             _wait_for(load, "task.timed_out", 3 * NUMBER)
             calls = {call["id"] for call in load.approved}
@@ -137,6 +144,11 @@ def test_three_schedulers_and_three_sweepers_do_everything_once(
 
 def _wait_for(load: Load, verb: str, number: int) -> None:
     until(lambda: len(load.entries(verb)) >= number, PATIENCE)
+
+
+def _wait_for_senders(running: Installation) -> None:
+    """A clock that jumps while something is being sent ends its lease, and it is sent again."""
+    until(lambda: not any(row[0] for row in running.execute(IN_HANDS)), PATIENCE)
 
 
 def told(webhook: Receiver) -> Counter[tuple[str, str]]:

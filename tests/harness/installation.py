@@ -23,6 +23,7 @@ import httpx2
 import psycopg
 
 from config.supervisor import PR_SET_PDEATHSIG, Child, commands
+from tests import postgres_template
 from tests.answers import Answer
 from tests.harness.catalogue import OPERATIONS, TOKEN
 from tests.harness.receiver import Receiver
@@ -33,7 +34,11 @@ PREPARE = """
 import os
 from pathlib import Path
 from config.home import ensure_home
-ensure_home(Path(os.environ["ASSENT_HOME"]))
+home = Path(os.environ["ASSENT_HOME"])
+ensure_home(home)
+if not os.environ.get("DATABASE_URL"):
+    from tests.sqlite_template import furnish
+    furnish(home)
 from config.supervisor import prepare
 prepare(demo=True)
 """
@@ -268,12 +273,20 @@ def until(what: Callable[[], bool], within: float = 40) -> None:
 
 
 @contextmanager
-def database_of_its_own(server_url: str) -> Iterator[str]:
-    """A new database on a server, dropped afterwards."""
+def database_of_its_own(server_url: str, *, migrated: bool = False) -> Iterator[str]:
+    """A new database on a server, dropped afterwards.
+
+    Args:
+        server_url: of any database of the server.
+        migrated: whether its tables stand there already; else it is empty.
+    """
     name = f"assent_live_{uuid.uuid4().hex[:12]}"
     base = server_url.rpartition("/")[0]
     with psycopg.connect(f"{base}/postgres", autocommit=True) as server:
-        server.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
+        if migrated:
+            postgres_template.copy(server_url, name)
+        else:
+            server.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
         try:
             yield f"{base}/{name}"
         finally:
@@ -296,6 +309,19 @@ def purge(broker_url: str) -> None:
     """Throw away every message of a virtual host."""
     for queue in ("calls", "sweeps"):
         _rabbitmqctl("purge_queue", "-p", broker_url.rpartition("/")[2], queue)
+
+
+def queues_of(broker_url: str) -> dict[str, int]:
+    """The queues of a virtual host, with how many listen to each."""
+    listed = _rabbitmqctl(
+        "list_queues",
+        "-p",
+        broker_url.rpartition("/")[2],
+        "name",
+        "consumers",
+        "--no-table-headers",
+    )
+    return {name: int(number) for name, number in map(str.split, listed.splitlines())}
 
 
 def kept_for_later(broker_url: str) -> int:

@@ -191,7 +191,12 @@ class Receiver:
 
     def __init__(self) -> None:
         self._server = _Server()
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(
+            # How long it takes to end.
+            target=self._server.serve_forever,
+            args=[0.02],
+            daemon=True,
+        )
 
     def __enter__(self) -> "Receiver":
         self._thread.start()

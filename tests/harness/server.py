@@ -17,7 +17,7 @@ from typing import Any
 import httpx2
 
 PROJECT = Path(__file__).resolve().parents[2]
-START_SECONDS = 90.0
+START_SECONDS = 240.0
 KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH")
 """What of this process's environment the server sees: none of the tests' secrets or switches."""
 

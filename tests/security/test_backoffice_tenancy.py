@@ -27,6 +27,7 @@ from tests.harness.server import PROJECT
 from tests.security.foreign_rows import HALF, MARK, foreign_rows, of_workspace
 from tests.undoing import undone
 
+pytestmark = pytest.mark.walk
 PARAMETER = re.compile(
     r"""(?:GET|query)(?:\.get(?:list)?\(|\[)"([\w-]+)"|_(?:text|number)\(\w+, "(\w+)"\)"""
 )
