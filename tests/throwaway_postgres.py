@@ -23,7 +23,7 @@ from typing import Any
 
 import psycopg
 
-START_SECONDS = 30.0
+START_SECONDS = 120.0
 PR_SET_PDEATHSIG = 1
 UNPRIVILEGED = "nobody"
 

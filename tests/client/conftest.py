@@ -280,7 +280,7 @@ def meanwhile() -> Iterator[Callable[..., None]]:
         timer.join()
 
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds that something may take that another thread or process does meanwhile."""
 
 

@@ -61,7 +61,7 @@ def test_many_wait_at_once(world: World) -> None:
     async def work() -> None:
         async with world.async_assent() as assent, world.async_assent("decide,read") as decider:
             tasks = [await assent.tasks.start(f"T{n}", agent="support") for n in range(20)]
-            results = [asyncio.create_task(task.result(30)) for task in tasks]
+            results = [asyncio.create_task(task.result(PATIENCE)) for task in tasks]
             await asyncio.sleep(0.2)
             for task in tasks:
                 await decider.task(task.id).approve(task.id)
@@ -136,7 +136,7 @@ def test_gated_functions_of_both_colours(world: World, job: str, colour: str) ->
             assent.open_session("support", key=job) as session,
             session.open_run(key=job) as opened,
         ):
-            gate = assent.requires_approval("local.wipe", key=job, timeout=20)
+            gate = assent.requires_approval("local.wipe", key=job, timeout=PATIENCE)
 
             @gate
             async def wipe(path: str) -> str:
@@ -173,6 +173,6 @@ def test_a_rejection_and_a_lost_patience_are_raised(world: World, job: str) -> N
                 await call.result(0.1)
             await decider.task(await pending(assent, opened.id)).reject("No.")
             with pytest.raises(Rejected, match="No"):
-                await call.result(10)
+                await call.result(PATIENCE)
 
     run(work())

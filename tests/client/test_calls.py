@@ -19,7 +19,7 @@ from assent_client import (
     StillWaiting,
     TimedOut,
 )
-from tests.client.conftest import World, only_pending
+from tests.client.conftest import PATIENCE, World, only_pending
 
 Meanwhile = Callable[..., None]
 
@@ -81,7 +81,7 @@ def test_a_rejection_is_raised_with_its_comment(world: World, run: Run, job: str
     assert task is not None
     world.decider.task(task).reject("Ask for a photo first.")
     with pytest.raises(Rejected, match="photo") as refused:
-        call.result(10)
+        call.result(PATIENCE)
     error = refused.value
     assert (error.comment, error.code) == ("Ask for a photo first.", "rejected")
     assert error.decided_by is not None
@@ -94,7 +94,7 @@ def test_a_rejection_without_a_word_has_no_comment(world: World, run: Run) -> No
     call = run.start_call("payments.refund", refund(900))
     world.as_person(str(call.info().task), "reject")
     with pytest.raises(Rejected) as refused:
-        call.result(10)
+        call.result(PATIENCE)
     assert refused.value.comment is None
     assert refused.value.detail == "Reject by ann."
 
@@ -103,17 +103,17 @@ def test_actions_of_the_operation_decide_whether_it_runs(world: World, run: Run,
     held = run.start_call("payments.refund_or_hold", refund(5, job))
     world.decider.task(str(held.info().task)).perform("hold", "Not today.")
     with pytest.raises(Rejected, match="Not today"):
-        held.result(10)
+        held.result(PATIENCE)
     paid = run.start_call("payments.refund_or_hold", refund(6, job))
     world.decider.task(str(paid.info().task)).perform("pay")
-    assert paid.result(10).body["amount"] == 6
+    assert paid.result(PATIENCE).body["amount"] == 6
 
 
 def test_nobody_in_time_is_raised_as_that(world: World, run: Run, job: str) -> None:
     call = run.start_call("payments.short", refund(900, job))
     world.let_pass(timedelta(seconds=61))
     with pytest.raises(TimedOut) as refused:
-        call.result(10)
+        call.result(PATIENCE)
     assert refused.value.comment is None
     assert refused.value.decided_by is None
     assert [item for item in world.refunds() if item["charge"] == job] == []
@@ -141,11 +141,11 @@ def test_what_may_have_happened_is_unknown_until_a_person_settles_it(
 ) -> None:
     call = run.start_call("flaky.lost", {"x": 1})
     with pytest.raises(OutcomeUnknown) as refused:
-        call.result(20)
+        call.result(PATIENCE)
     assert refused.value.code == "no_answer"
     task = str(call.info().task)
     meanwhile(lambda: world.decider.task(task).perform("it_happened"))
-    assert call.settled(20).body is None
+    assert call.settled(PATIENCE).body is None
     assert call.info().status == "succeeded"
 
 
@@ -153,7 +153,7 @@ def test_a_withdrawn_call_was_not_performed(run: Run) -> None:
     call = run.start_call("payments.refund", refund(900))
     assert call.cancel("changed my mind").status == "cancelled"
     with pytest.raises(Cancelled, match="changed my mind"):
-        call.result(5)
+        call.result(PATIENCE)
 
 
 def test_giving_up_waiting_leaves_the_call_to_be_found_again(
@@ -163,7 +163,10 @@ def test_giving_up_waiting_leaves_the_call_to_be_found_again(
         run.call("payments.refund", refund(900, job), key=job, timeout=0.2)
     task = run.start_call("payments.refund", refund(900, job), key=job).info().task
     world.decider.task(str(task)).approve()
-    assert run.call("payments.refund", refund(900, job), key=job, timeout=20).body["amount"] == 900
+    assert (
+        run.call("payments.refund", refund(900, job), key=job, timeout=PATIENCE).body["amount"]
+        == 900
+    )
     with pytest.raises(IdempotencyMismatch):
         run.call("payments.refund", refund(901, job), key=job)
 
@@ -173,7 +176,7 @@ def test_a_key_of_another_run_names_the_first_call(world: World, job: str) -> No
     with assent.open_session("support") as session:
         with session.open_run() as first:
             call = first.start_call("payments.refund", refund(40, job), key=job)
-            call.result(20)
+            call.result(PATIENCE)
         with session.open_run() as second, pytest.raises(IdempotencyMismatch) as refused:
             second.call("payments.refund", refund(40, job), key=job)
     assert refused.value.facts["existing"] == call.id

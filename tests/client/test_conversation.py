@@ -14,7 +14,7 @@ from assent_client import (
     TaskTools,
 )
 from assent_client._sync import tasks
-from tests.client.conftest import World, until
+from tests.client.conftest import PATIENCE, World, until
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_a_question_back_is_read_and_answered(world: World, assent: Assent) -> N
         person.approve(revision=1)
     person.info()
     person.approve()
-    assert task.result(5).final_work == "v1"
+    assert task.result(PATIENCE).final_work == "v1"
 
 
 def test_a_question_back_is_answered_while_the_agent_waits(
@@ -59,7 +59,7 @@ def test_a_question_back_is_answered_while_the_agent_waits(
         return "The second one."
 
     person.ask("Which parcel?")
-    result = task.result(20, on_question=answer)
+    result = task.result(PATIENCE, on_question=answer)
     assert result.performed_action == "approve"
     assert asked == ["Which parcel?"]
     said = [item["data"].get("text") for item in task.events() if item["type"] == "task.informed"]

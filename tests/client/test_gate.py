@@ -18,7 +18,7 @@ from assent_client import (
     Task,
 )
 from assent_client._sync import gate
-from tests.client.conftest import ServerWorld, World, only_pending
+from tests.client.conftest import PATIENCE, ServerWorld, World, only_pending
 from tests.harness.server import PROJECT
 
 
@@ -45,7 +45,7 @@ class Disk:
         self.assent, self.world = assent, world
         self.wiped: list[str] = []
         self.dies: type[BaseException] | None = None
-        gated = assent.requires_approval(f"local.{operation}", key=key, timeout=20)
+        gated = assent.requires_approval(f"local.{operation}", key=key, timeout=PATIENCE)
         self.wipe = gated(self._wipe_of())
 
     def _wipe_of(self) -> Callable[..., dict[str, object]]:
@@ -86,7 +86,7 @@ def test_what_was_approved_is_what_runs_and_the_result_is_reported(run: Run, dis
     task.approve("go on")
     assert disk.wipe("/tmp/a") == {"wiped": "/tmp/a", "force": False}
     assert disk.wiped == ["/tmp/a"]
-    assert call.result(5).body == {"wiped": "/tmp/a", "force": False}
+    assert call.result(PATIENCE).body == {"wiped": "/tmp/a", "force": False}
     assert disk.wipe.__doc__ == "Wipe it."
 
 
@@ -244,7 +244,7 @@ def test_outside_of_a_run_it_says_what_is_missing(disk: Disk) -> None:
 def test_what_the_guard_paused_is_reviewed_before_it_is_approved(
     world: ServerWorld, run: Run, job: str, assent: Assent
 ) -> None:
-    @assent.requires_approval("local.reviewed", key=job, timeout=20)
+    @assent.requires_approval("local.reviewed", key=job, timeout=PATIENCE)
     def send(text: str) -> str:
         sent.append(text)
         return text

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from assent_client import Assent, CallResult, TaskResult
-from tests.client.conftest import ServerWorld, only_pending
+from tests.client.conftest import PATIENCE, ServerWorld, only_pending
 from tests.harness.lossy_proxy import LossyProxy
 from tests.harness.server import Server
 
@@ -35,7 +35,7 @@ def test_a_wait_survives_servers_that_are_killed(world: ServerWorld, job: str) -
         world.server.start()
     task = only_pending(assent, run=run.id)
     world.decider.task(task.id).approve()
-    waiter.join(60)
+    waiter.join(PATIENCE)
     assert came[0].body["amount"] == 900
     assert len([item for item in world.refunds() if item["charge"] == job]) == 1
 
@@ -56,7 +56,7 @@ def test_every_other_answer_is_lost_and_nothing_is_done_twice(world: ServerWorld
             task.information("The second one.")
             said.info()
             said.approve("fine")
-            result: TaskResult = task.result(30)
+            result: TaskResult = task.result(PATIENCE)
             dropped = run.tasks.start("Another")
             dropped.cancel("not needed")
         assert proxy.count > 20

@@ -3,7 +3,7 @@
 import pytest
 
 from assent_client import Assent, Run, RunEnded, SessionEnded, StillWaiting
-from tests.client.conftest import World
+from tests.client.conftest import PATIENCE, World
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_a_task_may_survive_its_run(world: World, assent: Assent) -> None:
         dropped = run.tasks.start("Now")
     assert dropped.info().cancelled_reason == "run_ended"
     world.decider.task(kept.id).approve()
-    assert kept.result(5).performed_action == "approve"
+    assert kept.result(PATIENCE).performed_action == "approve"
 
 
 def test_what_is_not_opened_has_no_id(assent: Assent) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from assent_client import Assent, Conflict, Invalid, Run, StaleRevision, StillWaiting
 from assent_client.testing import FakeAssent
-from tests.client.conftest import FakeWorld, World
+from tests.client.conftest import PATIENCE, FakeWorld, World
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def test_a_task_waits_for_as_many_as_must_agree(world: World, assent: Assent) ->
     with pytest.raises(StillWaiting):
         task.result(0.1)
     world.as_person(task.id, "approve", by="abe")
-    result = task.result(10)
+    result = task.result(PATIENCE)
     assert (result.performed_action, result.completed) == ("approve", True)
     assert result.completed_by is not None
     assert result.completed_by.name == "abe"
@@ -44,14 +44,14 @@ def test_a_key_is_one_voter(world: World, assent: Assent) -> None:
         decider.task(task.id).approve("fine")
     assert refused.value.code == "already_voted"
     world.as_person(task.id, "approve", by="ann")
-    assert task.result(10).performed_action == "approve"
+    assert task.result(PATIENCE).performed_action == "approve"
 
 
 def test_one_rejection_ends_it(world: World, assent: Assent) -> None:
     task = assent.tasks.start("Ship it?", agent="support", quorum=2)
     world.as_person(task.id, "approve", by="ann")
     world.decider.task(task.id).reject("Not today.")
-    result = task.result(10)
+    result = task.result(PATIENCE)
     assert (result.performed_action, result.comment) == ("reject", "Not today.")
 
 
@@ -66,7 +66,7 @@ def test_votes_on_older_work_are_void(world: World, assent: Assent) -> None:
     assert task.info().is_pending
     decider.info()
     assert decider.approve().status == "completed"
-    assert task.result(10).final_work == "v1"
+    assert task.result(PATIENCE).final_work == "v1"
 
 
 def test_a_quorum_that_is_never_reached_is_refused(assent: Assent) -> None:
@@ -83,7 +83,7 @@ def test_reviewers_are_named(world: World, assent: Assent) -> None:
         world.as_person(task.id, "approve", by="ann")
     assert task.info().is_pending
     world.as_person(task.id, "approve", by="abe")
-    assert task.result(10).performed_action == "approve"
+    assert task.result(PATIENCE).performed_action == "approve"
     with pytest.raises(Invalid) as refused:
         assent.tasks.start("Ship it?", agent="support", reviewers={"users": ["nobody"]})
     (error,) = refused.value.errors

@@ -20,7 +20,7 @@ from assent_client import (
     StillWaiting,
     UnknownAction,
 )
-from tests.client.conftest import World, only_pending
+from tests.client.conftest import PATIENCE, World, only_pending
 
 Meanwhile = Callable[..., None]
 
@@ -100,7 +100,7 @@ def test_the_draft_is_worked_on_and_decided(world: World, assent: Assent) -> Non
     person = world.decider.task(task.id)
     assert person.draft() == "Draft version 3"
     person.approve("All revisions look great!")
-    result = task.result(5)
+    result = task.result(PATIENCE)
     assert result.performed_action == "approve"
     assert result.comment == "All revisions look great!"
     assert (result.initial_work, result.final_work) == ("Initial draft v0", "Draft version 3")
@@ -125,7 +125,7 @@ def test_who_has_not_looked_again_cannot_decide(world: World, assent: Assent) ->
 def test_deciding_may_bring_the_last_change_of_the_work(world: World, assent: Assent) -> None:
     task = assent.tasks.start("Text", agent="support", draft="v0")
     world.decider.task(task.id).perform("approve", draft="v1 by me")
-    assert task.result(5).final_work == "v1 by me"
+    assert task.result(PATIENCE).final_work == "v1 by me"
 
 
 def test_two_savers_do_not_overwrite_each_other(world: World, assent: Assent) -> None:
@@ -141,7 +141,7 @@ def test_two_savers_do_not_overwrite_each_other(world: World, assent: Assent) ->
 def test_a_rejection_is_a_completed_task(world: World, assent: Assent) -> None:
     task = assent.tasks.start("Content", agent="support")
     world.decider.task(task.id).reject("Missing required documentation")
-    result = task.result(5)
+    result = task.result(PATIENCE)
     assert (result.status, result.completed) == ("completed", True)
     assert result.performed_action == "reject"
     assert result.comment == "Missing required documentation"
@@ -154,7 +154,7 @@ def test_the_second_decision_loses_and_learns_who_won(world: World, assent: Asse
         world.decider.task(task.id).reject("second")
     assert lost.value.task is not None
     assert lost.value.task["outcome"]["comment"] == "first"
-    assert task.result(5).comment == "first"
+    assert task.result(PATIENCE).comment == "first"
 
 
 def test_an_agents_key_cannot_decide(assent: Assent) -> None:
@@ -181,7 +181,7 @@ def test_a_time_out_is_no_decision(world: World, assent: Assent) -> None:
     task = assent.tasks.start("Order", agent="support", draft="v0", timeout=timedelta(hours=48))
     task.update_draft("v1")
     world.let_pass(timedelta(hours=48, seconds=1))
-    result = task.result(10)
+    result = task.result(PATIENCE)
     assert (result.status, result.timed_out, result.completed) == ("completed", True, False)
     assert result.performed_action is None
     assert result.comment is None
@@ -197,7 +197,7 @@ def test_a_time_out_may_act_where_that_was_asked_for(world: World, assent: Assen
         "Order", agent="support", actions=["ship", "hold"], timeout=60, on_timeout=rule
     )
     world.let_pass(timedelta(seconds=61))
-    result = task.result(10)
+    result = task.result(PATIENCE)
     assert (result.performed_action, result.timed_out, result.completed) == ("hold", True, False)
     assert result.completed_by is not None
     assert result.completed_by.type == "system"
@@ -206,7 +206,7 @@ def test_a_time_out_may_act_where_that_was_asked_for(world: World, assent: Assen
 def test_a_withdrawn_task_is_cancelled_for_good(world: World, assent: Assent) -> None:
     task = assent.tasks.start("Order", agent="support")
     assert task.cancel("not needed").cancelled_reason == "withdrawn"
-    result = task.result(5)
+    result = task.result(PATIENCE)
     assert (result.cancelled, result.completed, result.timed_out) == (True, False, False)
     with pytest.raises(AlreadyCancelled):
         world.decider.task(task.id).approve()
@@ -220,7 +220,7 @@ def test_metadata_merges_and_later_wins(world: World, assent: Assent) -> None:
     with pytest.raises(Invalid):
         task.update_metadata()
     world.decider.task(task.id).perform("approve", metadata={"b": 2, "c": 3})
-    assert task.result(5).metadata == {"a": 1, "b": 2, "c": 3, "x": 1}
+    assert task.result(PATIENCE).metadata == {"a": 1, "b": 2, "c": 3, "x": 1}
     with pytest.raises(AlreadyCompleted):
         task.update_metadata(y=1)
 
@@ -261,7 +261,7 @@ def test_an_escalation_is_answered_by_a_person_only(world: World, assent: Assent
     with pytest.raises(DashboardOnly):
         world.decider.task(task.id).perform("answer", value="yes")
     world.as_person(task.id, "answer", value="Yes, once.")
-    result = task.result(10)
+    result = task.result(PATIENCE)
     assert (result.performed_action, result.value) == ("answer", "Yes, once.")
 
 
@@ -274,7 +274,7 @@ def test_waiting_is_given_up_without_giving_up_the_task(world: World, assent: As
     with pytest.raises(StillWaiting):
         task.result(0)
     world.decider.task(task.id).approve()
-    assert task.result(5).performed_action == "approve"
+    assert task.result(PATIENCE).performed_action == "approve"
     assert assent.tasks.result(task.id, 5).performed_action == "approve"
 
 

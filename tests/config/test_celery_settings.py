@@ -108,20 +108,27 @@ def test_the_folder_broker_never_hands_out_half_a_message(tmp_path: Path) -> Non
     settings["broker_transport_options"]["polling_interval"] = 0.0005
     app = Celery("test", set_as_current=False, changes=settings)
     count, taken = 300, []
+    all_written = threading.Event()
 
     def write() -> None:
-        with app.connection_for_write() as connection, connection.SimpleQueue("x") as queue:
-            for number in range(count):
-                queue.put({"number": number, "filling": "x" * 500})
-                time.sleep(0.0002)
+        try:
+            with app.connection_for_write() as connection, connection.SimpleQueue("x") as queue:
+                for number in range(count):
+                    queue.put({"number": number, "filling": "x" * 500})
+                    time.sleep(0.0002)
+        finally:
+            all_written.set()
 
     def read() -> None:
         with app.connection_for_read() as connection, connection.SimpleQueue("x") as queue:
             while True:
+                is_last_look = all_written.is_set()
                 try:
                     message = queue.get(timeout=0.5)
                 except Empty:
-                    return
+                    if is_last_look:
+                        return
+                    continue
                 message.ack()
                 taken.append(message.payload["number"])
 
@@ -132,7 +139,7 @@ def test_the_folder_broker_never_hands_out_half_a_message(tmp_path: Path) -> Non
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert sorted(taken) == list(range(count))
     assert not list((tmp_path / "broker" / "messages").iterdir())
 
@@ -144,4 +151,4 @@ def test_the_folder_broker_survives_rubbish(tmp_path: Path) -> None:
     (messages / "1.rubbish.msg").write_bytes(b"{")
     with app.connection_for_read() as connection, connection.SimpleQueue("rubbish") as queue:
         queue.put({"good": True})
-        assert queue.get(timeout=2).payload == {"good": True}
+        assert queue.get(timeout=60).payload == {"good": True}

@@ -235,7 +235,7 @@ class Other(threading.Thread):
 
     def stop(self) -> None:
         self.over.set()
-        self.join(30)
+        self.join(120)
 
 
 def _answers(url: str) -> bool:

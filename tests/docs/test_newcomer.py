@@ -68,7 +68,7 @@ def test_the_address_that_the_agent_prints_leads_to_where_it_is_decided(
         page.click("[type=submit]")
         expect(page.get_by_text("ch_large").first).to_be_visible()
         page.get_by_role("button", name="Approve").first.click()
-        rest, _ = agent.communicate(timeout=20)
+        rest, _ = agent.communicate(timeout=120)
     finally:
         agent.kill()
     assert re.fullmatch(r"900 €: refunded as re_\w+\n", rest)

@@ -127,7 +127,7 @@ def test_one_of_thirty_two_decides(
         assert len(decided) <= 1, told
         ways[decided[0] if decided else "nobody, it was withdrawn"] += 1
     for call in calls:
-        done = installation.settled(agent, call["id"], within=60)
+        done = installation.settled(agent, call["id"])
         ended[done["status"]] += 1
         times = service.effects()[call["id"]]
         assert times == (1 if done["status"] == "succeeded" else 0), (done.json, times)

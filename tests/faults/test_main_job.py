@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from tests.harness.catalogue import TOKEN
-from tests.harness.installation import Installation, open_run
+from tests.harness.installation import PATIENCE, Installation, open_run
 from tests.harness.receiver import Receiver
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.xdist_group("installation")]
@@ -41,7 +41,7 @@ def test_an_approved_refund_reaches_the_waiting_agent_within_a_second(
         assert effects(service, call["id"]) == 0
         person.post(f"tasks/{call['task']}/approve", {"comment": "fine"}).ok()
         decided_at = time.monotonic()
-        answer = waiter.result(timeout=30).ok()
+        answer = waiter.result(timeout=PATIENCE).ok()
         assert answer["status"] == "succeeded"
         took.append(answer.arrived_at - decided_at)
         assert effects(service, call["id"]) == 1
@@ -56,7 +56,7 @@ def test_whose_time_is_over_hears_the_present_state_even_where_the_news_was_lost
     path = f"tasks/{task['id']}/result"
     at_once = agent.get(path).ok()
     begun = time.monotonic()
-    held = installation.waiting(agent, path, 1).result(timeout=30).ok()
+    held = installation.waiting(agent, path, 1).result(timeout=PATIENCE).ok()
     assert held.arrived_at - begun >= 1
     assert held.json == at_once.json
     assert set(held.headers) == set(at_once.headers)
@@ -66,7 +66,7 @@ def test_whose_time_is_over_hears_the_present_state_even_where_the_news_was_lost
     identity = task["id"] if installation.database_url else UUID(task["id"]).hex
     statement = "UPDATE tasks_app_usertask SET status = 'cancelled' WHERE id = :task"
     installation.execute(statement, task=identity)
-    assert waiter.result(timeout=30).ok()["status"] == "cancelled"
+    assert waiter.result(timeout=PATIENCE).ok()["status"] == "cancelled"
 
 
 def test_a_rejected_refund_is_never_sent(installation: Installation, service: Receiver) -> None:
@@ -75,7 +75,7 @@ def test_a_rejected_refund_is_never_sent(installation: Installation, service: Re
     waiter = installation.waiting(agent, f"tool-calls/{call['id']}")
     body = {"comment": "too much"}
     installation.api("decide,read").post(f"tasks/{call['task']}/reject", body).ok()
-    answer = waiter.result(timeout=30).ok()
+    answer = waiter.result(timeout=PATIENCE).ok()
     assert answer["status"] == "rejected"
     assert answer["error"] == {"code": "rejected", "detail": "too much"}
     assert effects(service, call["id"]) == 0
@@ -170,7 +170,7 @@ def test_a_worker_killed_at_work(
     installation.start("worker")
     assert agent.get(f"tool-calls/{call['id']}").ok()["status"] == "executing"
     installation.move_clock(61)
-    done = installation.settled(agent, call["id"], within=40)
+    done = installation.settled(agent, call["id"])
     assert done["status"] == status
     assert effects(service, call["id"]) == hits
     if status == "unknown":
@@ -205,7 +205,7 @@ def test_what_waited_while_its_agent_was_frozen_is_sent_once_after_the_thaw(
     assert installation.has_died("worker") == -9
     installation.start("worker")
     installation.move_clock(61)
-    done = [installation.settled(agent, pk, within=40) for pk in ids]
+    done = [installation.settled(agent, pk) for pk in ids]
     assert [call["status"] for call in done] == ["succeeded"] * 3
     installation.manage("sweep")
     assert [effects(service, pk) for pk in ids] == [1] * 3

@@ -29,6 +29,9 @@ from tests.harness.catalogue import OPERATIONS, TOKEN
 from tests.harness.receiver import Receiver
 from tests.harness.server import PROJECT, START_SECONDS, Server
 
+PATIENCE = 120.0
+"""Seconds that something may take that other processes do, on a machine that has more to do."""
+
 ENDED = {"succeeded", "failed", "rejected", "blocked", "timed_out", "cancelled", "unknown"}
 PREPARE = """
 import os
@@ -168,7 +171,7 @@ class Installation(Server):
             if child.process is not None:
                 child.process.wait(timeout=60)
 
-    def has_died(self, name: str, within: float = 30) -> int:
+    def has_died(self, name: str, within: float = PATIENCE) -> int:
         """Wait until a process has ended by itself; returns its status."""
         process = self.children.pop(name).process
         assert process is not None
@@ -214,7 +217,7 @@ class Installation(Server):
 
         return self.pool.submit(wait)
 
-    def settled(self, api: LiveApi, call: str, within: float = 30) -> Answer:
+    def settled(self, api: LiveApi, call: str, within: float = PATIENCE) -> Answer:
         """The call once it has ended."""
         until = time.monotonic() + within
         while True:
@@ -264,7 +267,7 @@ def open_run(agent: LiveApi) -> str:
     return str(agent.post("runs", {"session": session["id"]}).ok(201)["id"])
 
 
-def until(what: Callable[[], bool], within: float = 40) -> None:
+def until(what: Callable[[], bool], within: float = PATIENCE) -> None:
     """Wait until something is so."""
     end = time.monotonic() + within
     while not what():

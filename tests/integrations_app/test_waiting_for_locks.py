@@ -27,7 +27,7 @@ BLOCKED = (
 
 def until_somebody_waits_for_us() -> None:
     """Return as soon as another connection waits for a lock that this one holds."""
-    late = time.monotonic() + 20
+    late = time.monotonic() + 60
     while time.monotonic() < late:
         with connection.cursor() as cursor:
             cursor.execute(BLOCKED)
@@ -47,7 +47,7 @@ def cancelled_while_it_is(point: str, world: World, monkeypatch: pytest.MonkeyPa
     def at(name: str) -> None:
         if name == point:
             worker_is_there.set()
-            assert changed.wait(20)
+            assert changed.wait(60)
 
     def hold(*arguments: Any) -> None:
         changed.set()
@@ -55,7 +55,7 @@ def cancelled_while_it_is(point: str, world: World, monkeypatch: pytest.MonkeyPa
         settle(*arguments)
 
     def cancel() -> None:
-        assert worker_is_there.wait(20)
+        assert worker_is_there.wait(60)
         calls.cancel_call(world.cast.actor("ann"), call, lambda: "Never mind.")
 
     monkeypatch.setattr(execution, "fault", at)
@@ -77,7 +77,7 @@ def test_a_call_that_is_cancelled_while_its_mark_waits_is_not_sent(
 def claim_twice(world: World, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Two workers that both read the call as queued, of which the second waits for the first."""
     pk = UUID(world.refund(40).ok(201)["id"])
-    both, plain = threading.Barrier(2, timeout=20), execution.advance
+    both, plain = threading.Barrier(2, timeout=60), execution.advance
 
     def together(*arguments: Any, **options: Any) -> int:
         if arguments[2] == CallStatus.EXECUTING:

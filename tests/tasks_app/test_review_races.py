@@ -70,7 +70,7 @@ def unguarded(ids: Any, rows: Any, moves: Any, target: str, **values: Any) -> bo
 
 def meeting(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, number: int = 2) -> None:
     """Let so many threads meet just after they called a function."""
-    barrier, plain = threading.Barrier(number, timeout=20), getattr(module, name)
+    barrier, plain = threading.Barrier(number, timeout=60), getattr(module, name)
 
     def met(*args: Any, **options: Any) -> Any:
         answer = plain(*args, **options)
@@ -206,7 +206,7 @@ def test_next_without_its_lock_gives_nobody_what_another_has(
     shared_world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ready = {ask(shared_world), ask(shared_world)}
-    met, plain = threading.Barrier(2, timeout=20), claims._serve
+    met, plain = threading.Barrier(2, timeout=60), claims._serve
 
     def serve(actor: Any, task_id: UUID) -> bool:
         with unit_of_work() as unit:
