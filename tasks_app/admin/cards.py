@@ -12,11 +12,10 @@ from accounts_app.models import User
 from accounts_app.scoping import Actor
 from accounts_app.states import ActorType, Permission
 from integrations_app.actions import from_json
-from integrations_app.models import ToolCall
-from integrations_app.pointers import MASK
 from tasks_app.admin.card import Card, Earlier, Trouble, Typed
 from tasks_app.admin.reasons import reasons_of
 from tasks_app.admin.request import RequestShown, request_of
+from tasks_app.admin.summary import summary_of
 from tasks_app.admin.text import NOTHING, Shown, one_line, shown, visible
 from tasks_app.models import Comment, UserTask, Vote
 from tasks_app.policies import check_may_edit, may_decide, sees_context
@@ -109,7 +108,7 @@ def _card(
         cannot_decide=(may_decide(actor, task) or voted) if is_open else "",
         title=visible(task.title),
         title_is_agents=task.tool_call is None,
-        summary=_summary(task, hides=not full),
+        summary=summary_of(task.tool_call, hides=not full) if task.tool_call else "",
         request=_request(task, full=full, masked=masked, revealed=revealed, alone=alone),
         said=shown(task.description) if seen else NOTHING,
         work=_work(task) if seen else NOTHING,
@@ -154,32 +153,6 @@ def _work(task: UserTask) -> Shown:
     if isinstance(task.draft, str):
         return shown(task.draft, limit=1200)
     return shown(json.dumps(task.draft, ensure_ascii=False, indent=2), limit=1200)
-
-
-def _summary(task: UserTask, *, hides: bool) -> str:
-    """The arguments in a line, masked, to tell tasks of one operation apart in a list.
-
-    Args:
-        task: whose call.
-        hides: every value is masked, and only names that the operation itself has are told.
-    """
-    call = task.tool_call
-    if call is None:
-        return ""
-    if hides:
-        return " · ".join(f"{name}: {MASK}" for name in _declared(call))
-    parts = [
-        f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
-        for name, value in call.arguments.items()
-    ]
-    return one_line(" · ".join(parts), 200)
-
-
-def _declared(call: ToolCall) -> list[str]:
-    """The names of the given arguments that the schema has; others are the agent's own words."""
-    properties = call.operation.parameters.get("properties")
-    known = properties if isinstance(properties, dict) else {}
-    return [one_line(name, 120) for name in call.arguments if name in known]
 
 
 def _earlier(task: UserTask, found: Mapping[tuple[UUID, UUID], list[UserTask]]) -> Earlier | None:

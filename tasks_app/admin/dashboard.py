@@ -9,10 +9,11 @@ from tasks_app import dashboard
 from tasks_app.admin.sessions import with_waiting
 from tasks_app.first_steps import first_steps
 from tasks_app.reading import readable_sessions, sees_every_session
-from tasks_app.scoping import sees_sorts_of_tasks
+from tasks_app.scoping import sees_every_task, sees_sorts_of_tasks
 from tasks_app.services.ending import may_end
 
 RECENT = 8
+NOTHING_WAITS, NOTHING_SHOWN = "Nothing waits.", "Nothing waits that your roles show you."
 
 
 @register("dashboard/", "dashboard")
@@ -32,6 +33,7 @@ class DashboardPage(Page):
         sees = sees_sorts_of_tasks(self.actor)
         return self.render(
             steps=first_steps(self.actor),
+            nothing_waits=NOTHING_WAITS if sees_every_task(self.actor) else NOTHING_SHOWN,
             sees_tasks=sees or not (waiting.is_empty and decided.is_empty),
             sees_sessions=sees or bool(shown),
             lists_sessions=leads_to(self.actor, "sessions"),

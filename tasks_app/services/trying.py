@@ -1,17 +1,25 @@
 """Try an operation out: the real way, in a session and run of the person who tries."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
-from accounts_app.errors import NotFound
+from django.db.models import Exists, OuterRef
+
+from accounts_app.errors import Conflict, NotFound
 from accounts_app.models import Agent
 from accounts_app.scoping import Actor
 from accounts_app.services.unit import unit_of_work
 from accounts_app.states import Permission
-from integrations_app.models import Operation, ToolCall
+from integrations_app.models import Operation, Session, ToolCall
+from integrations_app.services.ending import end_session
 from integrations_app.services.sessions import open_run, open_session
+from integrations_app.states import CALL_OPEN, SessionStatus
+from tasks_app.models import UserTask
 from tasks_app.services.calls import request_call
+
+MAX_ENDED = 20
 
 
 def try_operation(
@@ -19,7 +27,8 @@ def try_operation(
 ) -> ToolCall:
     """Ask for a call as an agent would: screened, approved where that is required, then sent.
 
-    Whoever tries has started the session, so the self-review rule holds for them.
+    Whoever tries has started the session, so the self-review rule holds for them. What they tried
+    before, and in which nothing is left to come, ends.
 
     Raises:
         Forbidden: the actor may not change operations, or the agent may not ask people.
@@ -34,7 +43,23 @@ def try_operation(
         call, _ = request_call(
             actor, run=run, operation=operation, arguments=arguments, reason="Tried by a person."
         )
+    _end_earlier(actor, than=session)
     return call
+
+
+def _end_earlier(actor: Actor, *, than: Session) -> None:
+    # Keys have owners, who are the starters of the agents' sessions: a person opens only tries.
+    mine = Session.objects.visible_to(actor).filter(
+        starter_id=actor.user_id,
+        opened_by=than.opened_by,
+        status=SessionStatus.ACTIVE,
+        created_at__lt=than.created_at,
+    )
+    calls = ToolCall.objects.filter(run__session=OuterRef("pk"), status__in=CALL_OPEN)
+    waiting = UserTask.objects.pending().filter(session=OuterRef("pk"))
+    for session in mine.filter(~Exists(calls), ~Exists(waiting)).order_by("created_at")[:MAX_ENDED]:
+        with suppress(Conflict):
+            end_session(actor, session, SessionStatus.ENDED, lambda: "")
 
 
 def tried_call(actor: Actor, operation: Operation, pk: UUID) -> ToolCall:

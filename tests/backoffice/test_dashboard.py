@@ -42,6 +42,7 @@ def test_a_limited_operator_counts_their_own_tasks(world: World) -> None:
 
 
 def test_what_somebody_may_not_see_is_left_out_and_not_called_empty(world: World) -> None:
+    assert "Nothing waits.<" in open_page("admin", "dashboard/")
     refund(world)
     html = open_page("ida", "dashboard/")
     said = ("waiting</span>", "No session is active.", "Nothing was decided", "Recent sessions")
@@ -55,6 +56,7 @@ def test_what_somebody_may_not_see_is_left_out_and_not_called_empty(world: World
     assert "All sessions" in open_page("ann", "dashboard/")
     gus = open_page("gus", "dashboard/")
     assert "Nothing was decided" in gus
+    assert "Nothing waits that your roles show you." in gus
     assert "No session that your roles show you is active; there may be others." in gus
     assert "No session here that your roles show you" in open_page("gus", "sessions/")
 

@@ -54,7 +54,9 @@ def held_world(world: World) -> list[ToolCall]:
 
 def test_an_admin_releases_held_calls_one_by_one(world: World) -> None:
     first, second = held_world(world)
-    assert str(first.pk) in html("admin", "held/")
+    page = html("admin", "held/")
+    assert str(first.pk) in page
+    assert "charge: ch_1 · amount: 2" in page, "calls of one operation are told apart"
     assert execute(first.pk).status == ""
     release = signed_in("admin").post("/admin/held/", {"what": "calls", "call": [str(first.pk)]})
     assert release.headers["Location"] == "/admin/held/"

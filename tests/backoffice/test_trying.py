@@ -57,6 +57,26 @@ def test_a_try_is_sent_the_real_way(world: World) -> None:
     assert [hit.path for hit in world.receiver.hits] == ["/ok/charges/ch_1"]
 
 
+def test_what_was_tried_before_ends_once_nothing_in_it_is_left_to_come(world: World) -> None:
+    ida, admin = signed_in("ida"), signed_in("admin")
+    look = {"agent": "support", "arguments": '{"charge": "ch_1"}'}
+    pay = {"agent": "support", "arguments": '{"charge": "ch_1", "amount": 900}'}
+    admin.post(TRY.format("charge_lookup"), look)
+    ida.post(TRY.format("charge_lookup"), look)
+    ida.post(TRY.format("refund"), pay)
+    agents = world.refund(1).ok(201)
+    others, first, waiting, _ = Session.objects.order_by("created_at")
+    assert set(Session.objects.values_list("status", flat=True)) == {"active"}
+    for call in ToolCall.objects.filter(status="queued"):
+        execute(call.pk)
+    ida.post(TRY.format("charge_lookup"), look)
+    ended = Session.objects.filter(status="ended")
+    assert [session.pk for session in ended] == [first.pk]
+    assert list(first.runs.values_list("status", flat=True)) == ["completed"]
+    assert {others.starter.username, waiting.starter.username} == {"admin", "ida"}
+    assert world.agent.get(f"tool-calls/{agents['id']}").ok()["status"] == "succeeded"
+
+
 def test_a_try_that_needs_approval_waits_and_is_not_approved_by_who_tried(world: World) -> None:
     admin = signed_in("admin")
     form = {"agent": "support", "arguments": '{"charge": "ch_1", "amount": 900}'}

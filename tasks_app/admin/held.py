@@ -16,6 +16,7 @@ from integrations_app.services.holding import (
     release_calls,
     release_deliveries,
 )
+from tasks_app.admin.summary import summary_of
 
 
 @register("held/", "held")
@@ -23,13 +24,18 @@ class HeldPage(Page):
     """Calls and webhook deliveries that wait since a restore; nothing of them goes out."""
 
     title = "On hold"
-    template_name = "integrations_app/held.html"
+    template_name = "tasks_app/held.html"
     permissions = (Permission.MANAGE_WORKSPACE,)
     parents = (("Health", "admin:health"),)
 
     def get(self, request: HttpRequest) -> HttpResponseBase:
         found = listed(request, held_calls(self.actor))
-        return self.render(listed=found, deliveries=held_deliveries(self.actor).count())
+        hides = not self.actor.can(Permission.SEE_ALL_TASKS)
+        return self.render(
+            listed=found,
+            calls=[(call, summary_of(call, hides=hides)) for call in found.rows],
+            deliveries=held_deliveries(self.actor).count(),
+        )
 
     def post(self, request: HttpRequest) -> HttpResponseBase:
         return self.act(self._release, then=reverse("admin:held"))
