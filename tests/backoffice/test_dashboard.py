@@ -22,9 +22,9 @@ def test_the_dashboard_counts_what_waits_and_what_was_decided(
     assert "<strong>1</strong> <span>past their deadline</span>" in html
     assert '<th scope="row">Text</th>' in html
     assert "As a table" in html
-    row = html.split('id="table-decided"')[1].split("</table>")[0]
-    figures = row.split("<tr>")[-1]
-    assert figures.count('<td class="num">1</td>') == 2
+    # The day of the decisions may be over by now.
+    table = html.split('id="table-decided"')[1].split("</table>")[0]
+    assert table.count('<td class="num">1</td>') == 2
 
 
 def test_the_dashboard_of_another_workspace_is_empty(world: World) -> None:
