@@ -206,14 +206,7 @@ def refuse_closed(task: UserTask) -> None:
         reason = CancelReason(task.cancelled_reason).label
         raise Conflict(f"The task was cancelled at {when}: {reason}.", code="already_cancelled")
     by = (task.decided_by or {}).get("name", "somebody")
-    raise Conflict(f"Already “{_done(task)}” by {by} at {when}.", code="already_completed")
-
-
-def _done(task: UserTask) -> str:
-    """What people pressed; the bare name of an action whose label holds what cannot be seen."""
-    labels = {action["name"]: str(action["label"]) for action in task.actions}
-    label = labels.get(task.action or "", "")
-    return label if label.isprintable() and label else str(task.action)
+    raise Conflict(f"Already {task.action!r} by {by} at {when}.", code="already_completed")
 
 
 def check_open(task: UserTask) -> None:

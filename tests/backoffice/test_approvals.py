@@ -128,7 +128,7 @@ def test_the_second_gets_the_conflict_with_who_and_what_and_keeps_the_text(world
     answer = decide(signed_in("ann"), task, "reject", comment="I am not so sure.")
     assert answer.status_code == 409
     html = answer.content.decode()
-    assert "Already “Approve” by abe" in html
+    assert "Already &#x27;approve&#x27; by abe" in html
     assert "abe@example.com" in html
     assert "I am not so sure." in html
     assert "What you had typed was not sent" in html

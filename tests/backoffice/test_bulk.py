@@ -51,7 +51,7 @@ def test_each_item_gets_its_own_answer(world: World) -> None:
     decide(signed_in("abe"), taken, "reject")
     html = post("ann", [*texts, texts[0], "rubbish"], action="approve", comment="All checked.")
     assert "2 decided, 2 not." in html
-    assert "Already “Reject” by abe" in html
+    assert "Already &#x27;reject&#x27; by abe" in html
     assert "You looked at revision 7; the present one is 1." in html
     statuses = [UserTask.objects.get(pk=task.pk).action for task in (first, taken, stale, last)]
     assert statuses == ["approve", "reject", None, "approve"]

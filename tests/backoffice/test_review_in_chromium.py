@@ -115,7 +115,7 @@ def test_of_two_browsers_that_press_at_once_one_wins(shared_world: World, visit:
     card(theirs, task).get_by_role("button", name="Approve").click()
     expect(card(theirs, task).locator(".outcome")).to_be_visible()
     card(mine, task).get_by_role("button", name="Reject").click()
-    expect(card(mine, task).locator("[role=alert]")).to_contain_text("Already “Approve” by abe")
+    expect(card(mine, task).locator("[role=alert]")).to_contain_text("Already 'approve' by abe")
     expect(card(mine, task).locator(".kept textarea")).to_have_value("Not this one")
     expect(card(mine, task).get_by_role("button")).to_have_count(0)
     assert Decision.objects.get().action == "approve"

@@ -23,9 +23,7 @@ def refuse_closed(store: Store, task: Row) -> None:
         detail = f"The task was cancelled: {outcome['cancelled_reason']}."
         raise Refused("already_cancelled", detail, task=now)
     by = outcome["decided_by"]["name"]
-    labels = {action["name"]: action["label"] for action in task["actions"]}
-    done = labels.get(outcome["action"], outcome["action"])
-    detail = f"Already “{done}” by {by} at {task['completed_at']}."
+    detail = f"Already {outcome['action']!r} by {by} at {task['completed_at']}."
     raise Refused("already_completed", detail, task=now)
 
 
