@@ -45,11 +45,13 @@ OWN_STACK = {"server", "contract"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what need not run once more for another database."""
+    """Mark what need not run once more for another database, and what needs Chromium."""
     for item in items:
         group = item.get_closest_marker("xdist_group")
         if group is not None and group.args[0] in OWN_STACK:
             item.add_marker("own_stack")
+        if "chrome" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
